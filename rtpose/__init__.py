@@ -1,0 +1,1 @@
+"""Real-time human pose from pictures, videos and cameras."""

@@ -1,0 +1,62 @@
+"""What travels through the pipeline: a frame, the people found in it, and the two together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image = NDArray[np.uint8]
+"""Picture in OpenCV's layout: (height, width, 3), uint8, BGR."""
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Frame:
+    """One picture of a stream.
+
+    Attributes
+    ----------
+    image : (H, W, 3) uint8, BGR
+    index : int
+        Position in the stream, from 0.
+    time_s : float
+        Presentation time in seconds; 0 for the first frame of a file.
+    """
+
+    image: Image
+    index: int
+    time_s: float
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Pose:
+    """One person.
+
+    Attributes
+    ----------
+    box : (4,) float32
+        x0, y0, x1, y1 in pixels of the frame.
+    score : float
+        The detector's confidence, 0 to 1.
+    joints : (K, 3) float32
+        x, y in pixels of the frame and a score from 0 to 1, in the order of the skeleton.
+        Pixel centres have whole coordinates: the middle of the top-left pixel is (0, 0).
+    id : int or None
+        The same number for the same person in every frame; None before tracking.
+    """
+
+    box: FloatArray
+    score: float
+    joints: FloatArray
+    id: int | None = None
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class FrameResult:
+    """A frame and the people in it."""
+
+    frame: Frame
+    poses: tuple[Pose, ...]
