@@ -1,0 +1,131 @@
+"""Sound carried from one file to another, packet by packet, without re-encoding."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+from av.audio.stream import AudioStream
+from av.container import OutputContainer
+from av.packet import Packet
+
+from rtpose.errors import RtposeError
+
+
+class AudioCopy:
+    """The audio streams of a file on their way into another, in step with its pictures.
+
+    The file is opened a second time and read only as far as the pictures have come, so memory
+    does not grow with its length.
+
+    Parameters
+    ----------
+    source : Path
+        The file that the sound comes from.
+    output : OutputContainer
+        Where it goes; its header must not be written yet.
+    format_name : str
+        FFmpeg's name of the output's format: mp4, mov, matroska.
+    origin_s : Fraction
+        Time in the source that is 0 in the output, in seconds.
+
+    Attributes
+    ----------
+    skipped : tuple of str
+        One line for each audio stream that the output cannot hold.
+
+    Raises
+    ------
+    RtposeError
+        If the source can no longer be opened.
+    """
+
+    def __init__(
+        self, source: Path, output: OutputContainer, format_name: str, origin_s: Fraction
+    ) -> None:
+        try:
+            self._input = av.open(f"file:{source}", "r")
+        except av.FFmpegError as error:
+            raise RtposeError(f"{source}: its sound cannot be read ({error.strerror})") from error
+        self._output = output
+        self._origin_s = origin_s
+        self._pairs: dict[int, AudioStream] = {}
+        skipped: list[str] = []
+        kept: list[AudioStream] = []
+        for stream in self._input.streams.audio:
+            reason = _why_not(stream, format_name)
+            if reason:
+                skipped.append(f"audio stream {stream.index} left out: {reason}")
+                continue
+            kept.append(stream)
+            self._pairs[stream.index] = _add(stream, output)
+        self.skipped = tuple(skipped)
+        demux = self._input.demux
+        packets: Iterator[Packet[AudioStream]] = demux(tuple(kept)) if kept else iter(())
+        self._packets = self._readable(packets)
+        self._next = next(self._packets, None)
+
+    def copy_until(self, time_s: Fraction | None) -> None:
+        """Write every packet that begins before a time of the output; all that are left for None.
+
+        Raises
+        ------
+        av.FFmpegError
+            If the output cannot be written.
+        """
+        while self._next is not None:
+            packet = self._next
+            if time_s is not None and _begin(packet) - self._origin_s >= time_s:
+                return
+            # Taken before it is written: a Ctrl-C in between must not write it twice.
+            self._next = next(self._packets, None)
+            shift = round(self._origin_s / packet.time_base)
+            if packet.pts is not None:
+                packet.pts -= shift
+            if packet.dts is not None:
+                packet.dts -= shift
+            packet.stream = self._pairs[packet.stream.index]
+            self._output.mux_one(packet)
+
+    def close(self) -> None:
+        """Release the source."""
+        self._input.close()
+
+    @staticmethod
+    def _readable(packets: Iterator[Packet[AudioStream]]) -> Iterator[Packet[AudioStream]]:
+        """Give packets up to the end, or to where the source breaks off: its reader says so."""
+        try:
+            for packet in packets:
+                if packet.size:  # demux ends each stream with an empty packet
+                    yield packet
+        except av.FFmpegError:
+            return
+
+
+def _begin(packet: Packet[AudioStream]) -> Fraction:
+    ticks = packet.dts if packet.dts is not None else packet.pts
+    return Fraction(0) if ticks is None else ticks * packet.time_base
+
+
+def _add(stream: AudioStream, output: OutputContainer) -> AudioStream:
+    copy = output.add_stream_from_template(stream)
+    if stream.language:
+        copy.metadata["language"] = stream.language
+    return copy
+
+
+def _why_not(stream: AudioStream, format_name: str) -> str:
+    """Say why a format cannot hold a stream, found by trying; empty if it can."""
+    name = stream.codec_context.name if stream.codec_context else "unknown codec"
+    trial = av.open(io.BytesIO(), "w", format=format_name)
+    try:
+        _add(stream, trial)
+        trial.start_encoding()
+    except (ValueError, av.FFmpegError) as error:
+        return f"{format_name} cannot hold {name} ({error})"
+    finally:
+        trial.close()
+    return ""

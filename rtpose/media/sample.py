@@ -1,0 +1,125 @@
+"""A short clip of real people, made on the spot: what the demo, tests and benchmarks run on."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from av.audio.frame import AudioFrame
+
+from rtpose.errors import RtposeError
+from rtpose.media.sinks import ENCODER_OPTIONS
+from rtpose.pose import Image
+
+_COURSES = (
+    ("bus.jpg", (0.50, 0.57), (0.40, 0.60)),
+    ("zidane.jpg", (0.38, 0.50), (0.62, 0.45)),
+)
+"""Photographs of people that the wheel of ultralytics carries, and where the middle of the view
+goes in each: from and to, in parts of width and height; chosen so that the people stay in it."""
+
+_ZOOM = 1.15
+"""How much closer the view comes in the course of one photograph."""
+
+_SOUND_RATE, _TONE_HZ, _LOUDNESS = 48000, 220.0, 0.05
+_BLOCK = 1024
+"""Samples in one AAC packet."""
+
+
+def write_sample(
+    path: str | Path,
+    seconds: float = 6.0,
+    rate: Fraction = Fraction(30000, 1001),
+    size: tuple[int, int] = (640, 480),
+) -> None:
+    """Write a clip: a slow pan and zoom over two photographs, one after the other, with a tone.
+
+    Parameters
+    ----------
+    path : str or Path
+        An .mp4 file; replaced if it exists.
+    seconds : float
+        Length, rounded to whole frames, at least two.
+    rate : Fraction
+        Frames a second.
+    size : (int, int)
+        Width and height in pixels, both even.
+
+    Raises
+    ------
+    RtposeError
+        If the photographs are not where ultralytics installs them, or the file cannot be
+        written.
+    """
+    count = max(2, round(seconds * rate))
+    photographs = [_photograph(name) for name, _, _ in _COURSES]
+    try:
+        with av.open(f"file:{path}", "w", container_options={"movflags": "+faststart"}) as output:
+            video = output.add_stream("libx264", rate=rate, options=dict(ENCODER_OPTIONS))
+            coder = video.codec_context
+            coder.width, coder.height = size
+            coder.pix_fmt, coder.time_base = "yuv420p", 1 / rate
+            audio = output.add_stream("aac", rate=_SOUND_RATE, layout="mono")
+            sound = _tone(float(count / rate))
+            for i in range(count):
+                image = _view(photographs, i / count, size)
+                picture = av.VideoFrame.from_ndarray(image, format="bgr24")
+                picture.pts, picture.time_base = i, 1 / rate
+                output.mux(video.encode(picture))
+                while (block := next(sound, None)) is not None:
+                    output.mux(audio.encode(block))
+                    if block.pts is not None and block.pts > (i + 1) / rate * _SOUND_RATE:
+                        break
+            output.mux(video.encode(None))
+            output.mux(audio.encode(None))
+    except (av.FFmpegError, OSError) as error:
+        raise RtposeError(f"{path} cannot be written ({error.strerror})") from error
+
+
+def _photograph(name: str) -> Image:
+    # Found without importing ultralytics, which takes seconds.
+    package = importlib.util.find_spec("ultralytics")
+    places = package.submodule_search_locations if package else None
+    for place in places or ():
+        path = Path(place, "assets", name)
+        if path.is_file():
+            # Not cv2.imread, which cannot open every path on Windows.
+            data = np.frombuffer(path.read_bytes(), np.uint8)
+            return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
+    raise RtposeError(f"{name} of ultralytics is not installed; pip install ultralytics")
+
+
+def _view(photographs: list[Image], progress: float, size: tuple[int, int]) -> Image:
+    """Cut one picture out of the clip's course (progress 0 to 1), to sub-pixels."""
+    place = progress * len(photographs)
+    photograph = photographs[int(place)]
+    t = place % 1
+    t = t * t * (3 - 2 * t)  # starts and ends softly
+    whole = np.array(photograph.shape[1::-1])  # width, height
+    view_size = np.array(size)
+    scale = float(max(view_size / whole)) * _ZOOM**t
+    margin = view_size / (2 * scale)
+    begin, end = np.array(_COURSES[int(place)][1:])
+    centre = np.clip((begin + t * (end - begin)) * whole, margin, whole - margin)
+    shift = view_size / 2 - scale * centre
+    turn = np.array([[scale, 0, shift[0]], [0, scale, shift[1]]])
+    view = cv2.warpAffine(
+        photograph, turn, size, flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE
+    )
+    return np.asarray(view, dtype=np.uint8)
+
+
+def _tone(seconds: float) -> Iterator[AudioFrame]:
+    """Give a quiet tone in blocks."""
+    for begin in range(0, round(seconds * _SOUND_RATE), _BLOCK):
+        phase = np.arange(begin, begin + _BLOCK) * (2 * np.pi * _TONE_HZ / _SOUND_RATE)
+        samples = (_LOUDNESS * np.sin(phase)).astype(np.float32)
+        frame = AudioFrame.from_ndarray(samples[None], format="fltp", layout="mono")
+        frame.sample_rate, frame.pts = _SOUND_RATE, begin
+        frame.time_base = Fraction(1, _SOUND_RATE)
+        yield frame

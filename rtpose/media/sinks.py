@@ -1,0 +1,404 @@
+"""Where results go: a video file like the one that came in, and one line of JSON a frame."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import math
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+
+import av
+import cv2
+import numpy as np
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, VideoReformatter
+
+from rtpose.errors import RtposeError
+from rtpose.media.audio import AudioCopy
+from rtpose.media.sources import Colour, VideoInfo
+from rtpose.pose import FrameResult, Image, Pose
+from rtpose.skeleton import Skeleton
+
+VIDEO_FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
+"""File suffix to FFmpeg's name of the format."""
+
+ENCODER_OPTIONS = {"preset": "veryfast", "crf": "23"}
+"""libx264's settings, measured on two cores with 720x1280 and 1920x1080 clips: veryfast takes
+20 ms of CPU a frame at 720x1280 where superfast takes 15 and medium 42. At crf 23 its files are
+as large as those that came in, superfast's are twice that, medium's are no smaller and 0.4 to
+0.8 dB nearer to the source."""
+
+_FINEST_CLOCK = 1_000_000
+"""Most ticks a second that a written clock may have."""
+
+_CODABLE_MATRICES = {1, 4, 5, 6, 7, 9}
+"""Colour matrices of ITU-T H.273 that swscale converts to, with their own number as its name."""
+
+_BT709 = Colour(1, 1, 1)
+
+
+class VideoWriter:
+    """An H.264 video of the same size, upright, with the source's times, colours and sound.
+
+    Written as yuv420p with limited range. The clock, the times of all frames and so a variable
+    rate are the source's; times within one of its ticks of the nominal rate's grid are put on
+    the grid, so that 30000/1001 stays exactly that where the source's clock is too coarse for it
+    (milliseconds in .mkv). The colour matrix is the source's too: the same numbers are decoded
+    and encoded with the same matrix, tagged or not.
+
+    H.264 in yuv420p has even sizes only: an odd width or height is padded by one column at the
+    right or one row at the bottom, a copy of the last one.
+
+    What is written stands under a hidden name in the same folder and gets the final name when
+    all is complete. Leaving the ``with`` block normally finishes the file, Ctrl-C finishes it
+    with what is there, any other exception removes it. A file without frames is never made. A
+    program that catches Ctrl-C itself calls ``close(interrupted=True)`` between two frames.
+
+    Parameters
+    ----------
+    path : str or Path
+        Name of the result; its suffix, .mp4, .mov or .mkv, chooses the format.
+    info : VideoInfo
+        Size, clock and colours, from the source.
+    source : str, Path or None
+        The file whose audio streams are copied, packet by packet; None for silence.
+    overwrite : bool
+        Replace an existing file.
+
+    Attributes
+    ----------
+    path : Path
+    frames : int
+        Frames written.
+    audio_skipped : tuple of str
+        One line for each audio stream that the format cannot hold.
+
+    Raises
+    ------
+    RtposeError
+        If the suffix is another, the folder is missing or not writable, the file exists and may
+        not be overwritten, or it is the source itself.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        info: VideoInfo,
+        source: str | Path | None = None,
+        *,
+        overwrite: bool = False,
+    ) -> None:
+        self.path = Path(path)
+        self.frames = 0
+        self._info = info
+        self._colour, self._clock = _written_colour(info.colour), _clock(info)
+        self._start = round(info.start_s / self._clock)
+        self._last = -1
+        self._audio: AudioCopy | None = None
+        self._reformatter = VideoReformatter()
+        if self.path.suffix.lower() not in VIDEO_FORMATS:
+            raise RtposeError(
+                f"{self.path}: the name of a video must end in {', '.join(VIDEO_FORMATS)}"
+            )
+        _check_target(self.path, overwrite, Path(source) if source else None)
+        # The process number keeps two runs to the same name from writing into one file.
+        self._partial = self.path.with_name(
+            f".{self.path.stem}.partial-{os.getpid()}{self.path.suffix}"
+        )
+        self._open = True
+        format_name = VIDEO_FORMATS[self.path.suffix.lower()]
+        flags = {} if format_name == "matroska" else {"movflags": "+faststart"}
+        try:
+            self._output = av.open(
+                f"file:{self._partial}", "w", format=format_name, container_options=flags
+            )
+            self._video = self._output.add_stream(
+                "libx264", rate=info.rate, options=dict(ENCODER_OPTIONS)
+            )
+            coder = self._video.codec_context
+            coder.width, coder.height = info.width + info.width % 2, info.height + info.height % 2
+            coder.pix_fmt = "yuv420p"
+            coder.time_base = self._clock
+            coder.sample_aspect_ratio = info.pixel_aspect
+            coder.color_range = ColorRange.MPEG
+            coder.colorspace = self._colour.matrix
+            coder.color_primaries = self._colour.primaries
+            coder.color_trc = self._colour.transfer
+            if source is not None and info.has_audio:
+                self._audio = AudioCopy(Path(source), self._output, format_name, info.origin_s)
+            self._output.start_encoding()
+        except (av.FFmpegError, OSError) as error:
+            self.abort()
+            raise RtposeError(
+                f"{self.path} cannot be written ({error.strerror}); choose another folder"
+            ) from error
+        except BaseException:
+            self.abort()
+            raise
+
+    @property
+    def audio_skipped(self) -> tuple[str, ...]:
+        """What was left out of the sound, a line a stream."""
+        return self._audio.skipped if self._audio else ()
+
+    def write(self, image: Image, time_s: float) -> None:
+        """Add the next frame.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8, BGR
+            Of the size in ``info``.
+        time_s : float
+            Seconds after the first frame; a time not after the last frame's is moved a tick
+            beyond it.
+
+        Raises
+        ------
+        RtposeError
+            If the file can no longer be written: a full disk.
+        ValueError
+            If the size is another.
+        """
+        info = self._info
+        if image.shape != (info.height, info.width, 3):
+            raise ValueError(f"frame is {image.shape}, file is {(info.height, info.width, 3)}")
+        if info.width % 2 or info.height % 2:
+            edge = cv2.BORDER_REPLICATE
+            padded = cv2.copyMakeBorder(image, 0, info.height % 2, 0, info.width % 2, edge)
+            image = np.asarray(padded, dtype=np.uint8)
+        picture = self._reformatter.reformat(
+            VideoFrame.from_numpy_buffer(np.ascontiguousarray(image), format="bgr24"),
+            format="yuv420p",
+            dst_colorspace=self._colour.matrix,
+            dst_color_range=ColorRange.MPEG,
+        )
+        picture.color_primaries = self._colour.primaries
+        picture.color_trc = self._colour.transfer
+        self._last = max(self._start + self._ticks(time_s), self._last + 1)
+        picture.pts, picture.time_base = self._last, self._clock
+        self._encode(picture)
+        self.frames += 1
+
+    def close(self, *, interrupted: bool = False) -> None:
+        """Finish the file and give it its name; nothing if it is closed already.
+
+        Parameters
+        ----------
+        interrupted : bool
+            The source was not read to its end: the sound ends with the last picture.
+
+        Raises
+        ------
+        RtposeError
+            If the file cannot be written to its end.
+        """
+        if not self._open:
+            return
+        if not self.frames:
+            self.abort()
+            return
+        try:
+            self._encode(None)
+            if self._audio:
+                end_s = (self._last + 1 / (self._info.rate * self._clock)) * self._clock
+                with self._failing_as_rtpose_error():
+                    self._audio.copy_until(end_s if interrupted else None)
+                self._audio.close()
+            with self._failing_as_rtpose_error():
+                self._output.close()
+                self._partial.replace(self.path)
+        except BaseException:
+            self.abort()
+            raise
+        self._open = False
+
+    def abort(self) -> None:
+        """Remove what was written; nothing if the file is closed already."""
+        if not self._open:
+            return
+        self._open = False
+        if self._audio:
+            self._audio.close()
+        if hasattr(self, "_output"):
+            # What the muxer has to say about a file that is thrown away is of no use.
+            with contextlib.suppress(av.FFmpegError):
+                self._output.close()
+        self._partial.unlink(missing_ok=True)
+
+    def __enter__(self) -> VideoWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None or issubclass(kind, KeyboardInterrupt):
+            self.close(interrupted=kind is not None)
+        else:
+            self.abort()
+
+    def _ticks(self, time_s: float) -> int:
+        """Turn seconds into ticks of the written clock."""
+        rate = self._info.rate
+        nearest = round(time_s * rate) / rate
+        # One tick of the source's clock: what rounding at both ends of an interval can amount to.
+        if abs(time_s - nearest) <= self._info.time_base * Fraction(1001, 1000):
+            return round(nearest / self._clock)
+        return round(time_s / self._clock)
+
+    def _encode(self, picture: VideoFrame | None) -> None:
+        with self._failing_as_rtpose_error():
+            for packet in self._video.encode(picture):
+                if self._audio and packet.dts is not None:
+                    self._audio.copy_until(packet.dts * packet.time_base)
+                self._output.mux_one(packet)
+
+    @contextlib.contextmanager
+    def _failing_as_rtpose_error(self) -> Iterator[None]:
+        try:
+            yield
+        except (av.FFmpegError, OSError) as error:
+            raise RtposeError(
+                f"{self.path} cannot be written further ({error.strerror}); is the disk full?"
+            ) from error
+
+
+class JsonlWriter:
+    """One line of JSON for each frame, as it comes.
+
+    A line stands for itself, there is no header::
+
+        {"frame": 0, "time_s": 0.0, "width": 640, "height": 480, "people": [
+            {"id": 1, "score": 0.93, "box": [x0, y0, x1, y1],
+             "joints": {"right_ankle": [x, y, score], ...}}]}
+
+    ``id`` is null before tracking. Coordinates are pixels of the frame, rounded to hundredths,
+    scores to four digits, times to microseconds. Every line is complete when it is written, so
+    the file is under its final name from the start and stays there whatever happens after.
+
+    Parameters
+    ----------
+    path : str or Path
+        Ends in .jsonl.
+    skeleton : Skeleton
+        Names of the joints, in the order of the poses' arrays.
+    overwrite : bool
+        Replace an existing file.
+
+    Attributes
+    ----------
+    path : Path
+    frames : int
+        Lines written.
+
+    Raises
+    ------
+    RtposeError
+        If the suffix is another, the folder is missing or not writable, or the file exists and
+        may not be overwritten.
+    """
+
+    def __init__(self, path: str | Path, skeleton: Skeleton, *, overwrite: bool = False) -> None:
+        self.path = Path(path)
+        self.frames = 0
+        self._joints = skeleton.joints
+        if self.path.suffix.lower() != ".jsonl":
+            raise RtposeError(f"{self.path}: the name of a file of JSON lines must end in .jsonl")
+        _check_target(self.path, overwrite)
+        try:
+            self._file = self.path.open("w" if overwrite else "x", buffering=1, encoding="utf-8")
+        except OSError as error:
+            raise RtposeError(
+                f"{self.path} cannot be written ({error.strerror}); choose another folder"
+            ) from error
+
+    def write(self, result: FrameResult) -> None:
+        """Write one frame's line.
+
+        Raises
+        ------
+        RtposeError
+            If the file can no longer be written: a full disk.
+        ValueError
+            If a pose has another number of joints than the skeleton, or a number is not finite.
+        """
+        frame = result.frame
+        height, width = frame.image.shape[:2]
+        line = {
+            "frame": frame.index,
+            "time_s": round(frame.time_s, 6),
+            "width": width,
+            "height": height,
+            "people": [self._person(pose) for pose in result.poses],
+        }
+        text = json.dumps(line, allow_nan=False)
+        try:
+            self._file.write(text + "\n")
+        except OSError as error:
+            raise RtposeError(
+                f"{self.path} cannot be written further ({error.strerror}); is the disk full?"
+            ) from error
+        self.frames += 1
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> JsonlWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _person(self, pose: Pose) -> dict[str, object]:
+        return {
+            "id": pose.id,
+            "score": round(float(pose.score), 4),
+            "box": [round(v, 2) for v in pose.box.tolist()],
+            "joints": {
+                name: [round(x, 2), round(y, 2), round(score, 4)]
+                for name, (x, y, score) in zip(self._joints, pose.joints.tolist(), strict=True)
+            },
+        }
+
+
+def _check_target(path: Path, overwrite: bool, source: Path | None = None) -> None:
+    if not path.parent.is_dir():
+        raise RtposeError(f"{path.parent}: no such folder to write {path.name} into; make it first")
+    if path.is_dir():
+        raise RtposeError(f"{path} is a folder; name a file")
+    if not path.exists():
+        return
+    if source is not None and source.exists() and path.samefile(source):
+        raise RtposeError(f"{path} is the input itself; choose another name for the output")
+    if not overwrite:
+        raise RtposeError(f"{path} exists; choose another name or add --overwrite")
+
+
+def _written_colour(colour: Colour) -> Colour:
+    """Choose the tags of the result: the source's, where yuv420p can have them.
+
+    An untagged source stays untagged: its pictures were decoded with swscale's own default
+    matrix and are encoded with the same one. Sources that are no YUV (screen recordings in RGB)
+    become BT.709.
+    """
+    if colour.matrix in _CODABLE_MATRICES or colour.matrix == Colour().matrix:
+        return colour
+    return _BT709
+
+
+def _clock(info: VideoInfo) -> Fraction:
+    """Find a clock on which the source's times and the nominal rate's grid are whole ticks."""
+    ticks_per_s = math.lcm(info.time_base.denominator, info.rate.numerator)
+    return Fraction(1, ticks_per_s) if ticks_per_s <= _FINEST_CLOCK else info.time_base

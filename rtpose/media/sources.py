@@ -1,0 +1,391 @@
+"""Where pictures come from: video files, decoded with PyAV, upright and in order."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import chain
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.container import InputContainer
+from av.packet import Packet
+from av.stream import Disposition
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from rtpose.errors import RtposeError
+from rtpose.pose import Frame, Image
+
+_PLAIN_RATE = Fraction(25)
+"""Frames a second where a file names no rate: what FFmpeg itself assumes for raw streams."""
+
+_HIGHEST_RATE = 1000
+"""Frames a second above which a stated rate is a clock (90000) and not a rate."""
+
+_SHORTFALL_S = 0.5
+"""How much earlier than announced a file may end before we say that it broke off. Containers
+round the announced duration and pad the last audio packet, by far less than this."""
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How stored pictures become upright: transposed first, then mirrored.
+
+    Attributes
+    ----------
+    transpose : bool
+        Swap rows and columns, hence width and height.
+    flip_x, flip_y : bool
+        Mirror left-right, top-bottom (after the transposition).
+    """
+
+    transpose: bool = False
+    flip_x: bool = False
+    flip_y: bool = False
+
+    def apply(self, image: Image) -> Image:
+        """Turn one picture.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8
+
+        Returns
+        -------
+        (H, W, 3) or (W, H, 3) uint8, contiguous
+        """
+        turned: Any = cv2.transpose(image) if self.transpose else image
+        if self.flip_x or self.flip_y:
+            # cv2.flip's codes: 0 top-bottom, 1 left-right, -1 both.
+            turned = cv2.flip(turned, -1 if self.flip_x and self.flip_y else int(self.flip_x))
+        return np.ascontiguousarray(turned, dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class Colour:
+    """Colour tags, as the numbers of ITU-T H.273 (2 means unspecified).
+
+    Attributes
+    ----------
+    matrix, primaries, transfer : int
+        1 is BT.709, 5 and 6 are BT.601, 9 is BT.2020.
+    """
+
+    matrix: int = 2
+    primaries: int = 2
+    transfer: int = 2
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a file says about its pictures, and what a writer needs to make their like.
+
+    Attributes
+    ----------
+    width, height : int
+        Pixels of the upright picture.
+    rate : Fraction
+        Frames a second; 30000/1001 is exactly that. For a variable rate the nominal one.
+    time_base : Fraction
+        Seconds a tick of the file's clock lasts; every time is a whole number of ticks.
+    origin_s : Fraction
+        The file's own time at which its first stream begins. Audio is copied relative to it.
+    start_s : Fraction
+        Time of the first picture after ``origin_s``.
+    frames : int or None
+        How many pictures the container announces: an estimate, None where it announces nothing.
+    duration_s : float or None
+    has_audio : bool
+    orientation : Orientation
+        What was done to the stored pictures; already applied to width and height.
+    pixel_aspect : Fraction
+        Width of an upright pixel over its height; 1 for nearly every file.
+    colour : Colour
+    """
+
+    width: int
+    height: int
+    rate: Fraction
+    time_base: Fraction
+    origin_s: Fraction = Fraction(0)
+    start_s: Fraction = Fraction(0)
+    frames: int | None = None
+    duration_s: float | None = None
+    has_audio: bool = False
+    orientation: Orientation = Orientation()
+    pixel_aspect: Fraction = Fraction(1)
+    colour: Colour = Colour()
+
+
+class VideoFile:
+    """A video file as upright frames, in order, at constant memory; read once.
+
+    Opening decodes the first picture, so a file that opens has one. Times come from the file's
+    timestamps, counted from the first picture; a missing timestamp is the last one plus a
+    frame's length, one that does not grow is the last one plus a tick.
+
+    Parameters
+    ----------
+    path : str or Path
+        A file on disk.
+
+    Attributes
+    ----------
+    path : Path
+    info : VideoInfo
+    broken : str or None
+        After the last frame: where and why the file broke off, or what was damaged and left
+        out; None where it was whole.
+
+    Raises
+    ------
+    RtposeError
+        If the file is missing, unreadable, empty, no video, or has no decodable picture.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self.path = Path(path)
+        self.broken: str | None = None
+        self._count = 0
+        self._last_s = 0.0
+        self._trouble = _Trouble()
+        self._container = _open(self.path)
+        try:
+            self._stream = _video_stream(self._container, self.path)
+            self._stream.thread_type = "AUTO"
+            self._pictures = self._decode()
+            self._first = next(self._pictures, None)
+            if self._first is None:
+                raise RtposeError(
+                    f"{self.path}: no picture in it can be decoded; "
+                    "check that it plays elsewhere, or convert it to H.264"
+                )
+            self._stored_size = self._first.width, self._first.height
+            self._orientation = _orientation(self._first)
+            self.info = _info(self._container, self._stream, self._first, self._orientation)
+            self._image(self._first)  # a pixel format that cannot be converted shows here
+        except av.FFmpegError as error:
+            self.close()
+            raise RtposeError(
+                f"{self.path}: its pictures cannot be read ({error.strerror}); convert it to H.264"
+            ) from error
+        except BaseException:
+            self.close()
+            raise
+
+    def __iter__(self) -> Iterator[Frame]:
+        """Give every frame, once.
+
+        Raises
+        ------
+        RuntimeError
+            If the file was read before: open it again.
+        """
+        if self._first is None:
+            raise RuntimeError(f"{self.path} was read already; open it again")
+        first, self._first = self._first, None
+        return self._frames(first)
+
+    def __enter__(self) -> VideoFile:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Release the file and the decoder."""
+        self._container.close()
+
+    def _frames(self, first: VideoFrame) -> Iterator[Frame]:
+        time_base = self.info.time_base
+        frame_ticks = max(1, round(1 / (self.info.rate * time_base)))
+        ticks = -1
+        for picture in chain((first,), self._pictures):
+            if ticks < 0:
+                ticks = 0
+            elif picture.pts is None or first.pts is None:
+                ticks += frame_ticks
+            else:
+                ticks = max(picture.pts - first.pts, ticks + 1)
+            self._count += 1
+            self._last_s = float(ticks * time_base)
+            yield Frame(self._image(picture), self._count - 1, self._last_s)
+        self.broken = self._verdict()
+
+    def _image(self, picture: VideoFrame) -> Image:
+        # The size is named because some streams change theirs on the way.
+        width, height = self._stored_size
+        image: Any = picture.to_ndarray(format="bgr24", width=width, height=height)
+        return self._orientation.apply(image)
+
+    def _decode(self) -> Iterator[VideoFrame]:
+        for packet in chain(self._packets(), (None,)):  # None drains the decoder
+            try:
+                pictures = self._stream.decode(packet)
+            except av.FFmpegError as error:
+                self._trouble.meet(error, self._place())
+                continue
+            self._trouble.pictures_since += len(pictures)
+            yield from pictures
+
+    def _packets(self) -> Iterator[Packet[VideoStream]]:
+        """Give the video's packets up to the end, or to where the file cannot be read further."""
+        torn: Packet[VideoStream] | None = None
+        streams = (self._stream, *self._container.streams.audio)
+        packets: Iterator[Packet[Any]] = self._container.demux(streams)
+        try:
+            for packet in packets:
+                if not packet.size:  # the end mark that demux gives for each stream
+                    continue
+                self._trouble.end_s = max(self._trouble.end_s, _end_s(packet))
+                if packet.stream is not self._stream:
+                    continue
+                # The packet in which a file is cut off is torn. Decoding it would lose the good
+                # pictures still in the decoder, so it is dropped; torn ones amid a file are not.
+                if torn is not None:
+                    yield torn
+                    torn = None
+                if packet.is_corrupt:
+                    torn = packet
+                else:
+                    yield packet
+        except av.FFmpegError as error:
+            self._trouble.meet(error, self._place())
+        self._trouble.cut = torn is not None
+
+    def _place(self) -> str:
+        return f"after frame {self._count} ({self._last_s:.1f} s)"
+
+    def _verdict(self) -> str | None:
+        trouble = self._trouble
+        announced_s = _announced_end_s(self._container)
+        short = announced_s is not None and trouble.end_s < announced_s - _SHORTFALL_S
+        if trouble.count and not trouble.pictures_since:
+            return f"breaks off {self._place()}: {trouble.reason}"
+        if short or trouble.cut:
+            return f"breaks off {self._place()}: the rest of the file is missing"
+        if trouble.count:
+            return f"{trouble.count} damaged parts left out, the first {trouble.place}"
+        return None
+
+
+@dataclass
+class _Trouble:
+    """What went wrong while reading one file."""
+
+    count: int = 0
+    reason: str = ""
+    place: str = ""
+    pictures_since: int = 0
+    end_s: float = 0.0
+    cut: bool = False
+
+    def meet(self, error: av.FFmpegError, place: str) -> None:
+        if not self.count:
+            self.place = place
+        self.count += 1
+        self.reason = error.strerror or str(error)
+        self.pictures_since = 0
+
+
+def _open(path: Path) -> InputContainer:
+    try:
+        if not path.exists():
+            raise RtposeError(f"{path}: no such file")
+        if path.is_dir():
+            raise RtposeError(f"{path} is a folder; name a video file in it")
+        if not path.is_file():
+            raise RtposeError(f"{path} is not a regular file; name a video file")
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise RtposeError(f"{path} is empty; copy or download it again")
+    except OSError as error:
+        raise RtposeError(
+            f"{path} cannot be read ({error.strerror}); check its permissions"
+        ) from error
+    try:
+        # The prefix keeps FFmpeg from taking "a:b.mp4" for a protocol named a.
+        container = av.open(f"file:{path}", "r")
+    except av.FFmpegError as error:
+        raise RtposeError(
+            f"{path} is not a video that can be read, or its end is missing "
+            f"({error.strerror}); check that it plays elsewhere"
+        ) from error
+    return container
+
+
+def _video_stream(container: InputContainer, path: Path) -> VideoStream:
+    for stream in container.streams.video:
+        if not stream.disposition & Disposition.attached_pic:  # the cover of a song
+            return stream
+    raise RtposeError(f"{path} has no pictures, only sound; name a video file")
+
+
+def _orientation(picture: VideoFrame) -> Orientation:
+    """Read the display matrix, which phones write instead of turning the pictures."""
+    side: Any = picture.side_data.get("DISPLAYMATRIX")
+    if side is None:
+        return Orientation()
+    # Row 0 says where a step to the right in the stored picture goes, row 1 a step down;
+    # libavutil/display.h: nine int32, of which [0], [1], [3], [4] are this 2x2.
+    (xx, xy), (yx, yy) = np.frombuffer(bytes(side), np.int32).reshape(3, 3)[:2, :2].tolist()
+    if abs(xx) >= abs(xy):
+        return Orientation(False, xx < 0, yy < 0)
+    return Orientation(True, yx < 0, xy < 0)
+
+
+def _info(
+    container: InputContainer, stream: VideoStream, first: VideoFrame, orientation: Orientation
+) -> VideoInfo:
+    if stream.time_base is None:
+        raise RtposeError(f"{container.name}: has no clock; convert it to H.264 in .mp4")
+    rates = (stream.guessed_rate, stream.average_rate, stream.base_rate)
+    rate = next((r for r in rates if r and r <= _HIGHEST_RATE), _PLAIN_RATE)
+    size = first.width, first.height
+    width, height = reversed(size) if orientation.transpose else size
+    origin_s = Fraction(container.start_time or 0, av.time_base)
+    first_s = origin_s if first.pts is None else first.pts * stream.time_base
+    duration_s = None
+    if stream.duration:
+        duration_s = float(stream.duration * stream.time_base)
+    elif container.duration:
+        duration_s = container.duration / av.time_base
+    frames = stream.frames or (round(duration_s * rate) if duration_s else None)
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    return VideoInfo(
+        width=width,
+        height=height,
+        rate=rate,
+        time_base=stream.time_base,
+        origin_s=origin_s,
+        start_s=max(first_s - origin_s, Fraction(0)),
+        frames=frames,
+        duration_s=duration_s,
+        has_audio=bool(container.streams.audio),
+        orientation=orientation,
+        pixel_aspect=1 / aspect if orientation.transpose else aspect,
+        colour=Colour(first.colorspace, first.color_primaries, first.color_trc),
+    )
+
+
+def _end_s(packet: Packet[Any]) -> float:
+    if packet.pts is None:
+        return 0.0
+    return float((packet.pts + (packet.duration or 0)) * packet.time_base)
+
+
+def _announced_end_s(container: InputContainer) -> float | None:
+    if not container.duration:
+        return None
+    return (container.duration + (container.start_time or 0)) / av.time_base

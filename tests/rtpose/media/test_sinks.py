@@ -1,0 +1,408 @@
+"""Written videos have the source's size, times, colours and sound; nothing half-made remains."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from rtpose.errors import RtposeError
+from rtpose.media.sinks import JsonlWriter, VideoWriter
+from rtpose.media.sources import VideoFile
+from rtpose.pose import Frame, FrameResult, Pose
+from rtpose.skeleton import MPII16
+
+
+def copy(source: Path, target: Path) -> VideoWriter:
+    with VideoFile(source) as video, VideoWriter(target, video.info, source) as writer:
+        for frame in video:
+            writer.write(frame.image, frame.time_s)
+    return writer
+
+
+def packets(path: Path, kind: str) -> list[tuple[Fraction, bytes]]:
+    with av.open(str(path)) as file:
+        streams = [s for s in file.streams if s.type == kind]
+        found = [p for p in file.demux(streams) if p.size] if streams else []
+        return [(p.pts * p.time_base, bytes(p)) for p in found]
+
+
+def times(path: Path) -> list[Fraction]:
+    return sorted(time for time, _ in packets(path, "video"))
+
+
+def planes(path: Path) -> list[list[np.ndarray]]:
+    with av.open(str(path)) as file:
+        return [
+            [
+                np.frombuffer(p, np.uint8).reshape(p.height, p.line_size)[:, : p.width]
+                for p in picture.planes
+            ]
+            for picture in file.decode(video=0)
+        ]
+
+
+def left_over(folder: Path) -> list[str]:
+    return [p.name for p in folder.iterdir() if "partial" in p.name]
+
+
+@pytest.mark.parametrize("target", ["out.mp4", "out.mov", "out.mkv"])
+def test_the_copy_has_the_sources_size_rate_count_and_sound(
+    target, clip, counting_images, tmp_path, tools
+):
+    rate = Fraction(30000, 1001)
+    source = clip(images=counting_images(45), rate=rate, audio=["aac"], audio_s=1.5)
+    out = tmp_path / target
+    writer = copy(source, out)
+    assert writer.frames == 45 and writer.audio_skipped == ()
+    with av.open(str(out)) as file:
+        stream = file.streams.video[0]
+        coder = stream.codec_context
+        assert (coder.name, coder.pix_fmt, coder.width, coder.height) == ("h264", "yuv420p", 64, 48)
+        assert stream.guessed_rate == rate
+        if target != "out.mkv":  # whose clock counts milliseconds
+            assert stream.average_rate == rate
+            assert stream.frames == 45
+    # Matroska counts milliseconds and moves all streams so far that the first begins at 0:
+    # the sound, by the 1024 samples that AAC needs to start.
+    tick, shift = (Fraction(1, 1000), Fraction(1024, 48000)) if target == "out.mkv" else (0, 0)
+    assert len(times(out)) == 45
+    assert all(abs(t - shift - i / rate) <= tick for i, t in enumerate(times(out)))
+    assert [b for _, b in packets(out, "audio")] == [b for _, b in packets(source, "audio")]
+    with VideoFile(out) as video:
+        for i, frame in enumerate(video):
+            assert abs(float(frame.image.mean()) - tools.level_of(i)) < 8  # others are 23 away
+
+
+def test_the_index_stands_before_the_pictures(clip, counting_images, tmp_path):
+    copy(clip(images=counting_images(5), faststart=False), tmp_path / "out.mp4")
+    data = (tmp_path / "out.mp4").read_bytes()
+    assert 0 < data.index(b"moov") < data.index(b"mdat")
+
+
+@pytest.mark.parametrize("rate", [Fraction(30000, 1001), Fraction(24000, 1001), Fraction(25)])
+def test_a_rational_rate_survives_a_clock_of_milliseconds(rate, clip, counting_images, tmp_path):
+    copy(clip("in.mkv", images=counting_images(40), rate=rate), tmp_path / "out.mp4")
+    assert times(tmp_path / "out.mp4") == [i / rate for i in range(40)]
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        assert file.streams.video[0].average_rate == rate
+
+
+def test_a_variable_rate_keeps_its_times(clip, counting_images, tmp_path):
+    pts = [0, 700, 1400, 9001, 9002, 20000, 90000]
+    source = clip(
+        images=counting_images(7), time_base=Fraction(1, 15360), pts=pts, rate=Fraction(30)
+    )
+    copy(source, tmp_path / "out.mp4")
+    assert times(tmp_path / "out.mp4") == times(source) == [Fraction(t, 15360) for t in pts]
+
+
+def test_times_that_do_not_grow_cost_no_frame(clip, counting_images, tmp_path):
+    with (
+        VideoFile(clip(images=counting_images(5))) as video,
+        VideoWriter(tmp_path / "out.mp4", video.info) as writer,
+    ):
+        for frame, time_s in zip(video, [0.0, 0.0, 0.2, 0.1, 0.4], strict=True):
+            writer.write(frame.image, time_s)
+    found = times(tmp_path / "out.mp4")
+    assert len(set(found)) == 5
+    np.testing.assert_allclose([float(t) for t in found], [0, 0, 0.2, 0.2, 0.4], atol=1e-3)
+
+
+def test_sound_stays_in_step_where_the_pictures_begin_late(clip, counting_images, tmp_path):
+    source = clip(
+        images=counting_images(20),
+        time_base=Fraction(1, 15360),
+        pts=[7680 + 512 * i for i in range(20)],
+        audio=["aac"],
+    )
+    copy(source, tmp_path / "out.mp4")
+    assert times(tmp_path / "out.mp4")[0] == times(source)[0] == Fraction(1, 2)
+    assert packets(tmp_path / "out.mp4", "audio") == packets(source, "audio")
+
+
+def test_a_clock_that_does_not_begin_at_nought_keeps_step(clip, counting_images, tmp_path):
+    late = {"output_ts_offset": "5"}
+    source = clip("in.ts", images=counting_images(20), audio=["mp2"], container_options=late)
+    copy(source, tmp_path / "out.mkv")
+    offsets = [
+        times(path)[0] - packets(path, "audio")[0][0] for path in (source, tmp_path / "out.mkv")
+    ]
+    assert times(source)[0] >= 5
+    assert times(tmp_path / "out.mkv")[0] < Fraction(1, 10)
+    assert abs(offsets[0] - offsets[1]) <= Fraction(1, 500)
+
+
+def test_sound_and_pictures_lie_side_by_side_in_the_file(clip, counting_images, tmp_path):
+    # Longer than the 10 s for which FFmpeg's muxer itself waits for the other stream.
+    source = clip(images=counting_images(120), rate=Fraction(6), audio=["aac"], audio_s=20.0)
+    copy(source, tmp_path / "out.mp4")
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        order = sorted(
+            (p.pos, p.stream.type, float(p.dts * p.time_base)) for p in file.demux() if p.size
+        )
+    latest = {"audio": 0.0, "video": 0.0}
+    for _, kind, time_s in order:
+        latest[kind] = time_s
+        assert abs(latest["audio"] - latest["video"]) < 1.2
+
+
+def test_sound_that_the_format_cannot_hold_is_named(clip, counting_images, tmp_path):
+    source = clip("in.mkv", images=counting_images(10), audio=["aac", "wavpack"])
+    writer = copy(source, tmp_path / "out.mp4")
+    assert len(writer.audio_skipped) == 1 and "wavpack" in writer.audio_skipped[0]
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        assert [s.codec_context.name for s in file.streams.audio] == ["aac"]
+    assert copy(source, tmp_path / "out.mkv").audio_skipped == ()
+    with av.open(str(tmp_path / "out.mkv")) as file:
+        assert [s.codec_context.name for s in file.streams.audio] == ["aac", "wavpack"]
+
+
+def test_odd_sizes_are_padded_by_the_last_row_and_column(clip, tmp_path):
+    image = np.full((359, 641, 3), 60, np.uint8)
+    image[:, 600:] = 200
+    copy(clip("in.mkv", images=[image] * 3, codec="ffv1"), tmp_path / "out.mp4")
+    with VideoFile(tmp_path / "out.mp4") as video:
+        last = list(video)[-1].image
+    assert last.shape == (360, 642, 3)
+    np.testing.assert_allclose(last[:, 620:].mean((0, 2)), 200, atol=4)
+    np.testing.assert_allclose(last[359], last[358], atol=6)
+
+
+@pytest.mark.parametrize("tags", [(1, 1, 1), (6, 6, 6), (2, 2, 2), (5, 5, 6)])
+@pytest.mark.parametrize("yuv", [(81, 90, 220), (145, 60, 60), (60, 200, 110), (235, 128, 128)])
+def test_colours_and_their_tags_survive(tags, yuv, tmp_path):
+    source, out = tmp_path / "in.mp4", tmp_path / "out.mp4"
+    with av.open(str(source), "w") as file:
+        stream = file.add_stream("libx264", rate=25, options={"crf": "1"})
+        coder = stream.codec_context
+        coder.width, coder.height, coder.pix_fmt = 64, 48, "yuv420p"
+        coder.colorspace, coder.color_primaries, coder.color_trc = tags
+        coder.color_range = 1
+        for _ in range(3):
+            picture = av.VideoFrame(64, 48, "yuv420p")
+            for plane, value in zip(picture.planes, yuv, strict=True):
+                plane.update(bytes([value]) * plane.buffer_size)
+            file.mux(stream.encode(picture))
+        file.mux(stream.encode(None))
+    copy(source, out)
+    for plane, value in zip(planes(out)[1], yuv, strict=True):
+        assert abs(float(plane.mean()) - value) < 2.5
+    with av.open(str(out)) as file:
+        coder = file.streams.video[0].codec_context
+        assert (coder.colorspace, coder.color_primaries, coder.color_trc) == tags
+        assert coder.color_range == 1 or tags == (2, 2, 2)  # x264 names no range alone
+
+
+def test_full_range_sources_look_the_same_in_limited_range(clip, tmp_path, tools):
+    image = tools.quarters((64, 48))
+    source = clip(images=[image] * 3, codec="mjpeg", pix_fmt="yuvj420p")
+    copy(source, tmp_path / "out.mp4")
+    with VideoFile(source) as before, VideoFile(tmp_path / "out.mp4") as after:
+        old, new = next(iter(before)).image, next(iter(after)).image
+    for y, x in [(10, 10), (10, 54), (38, 10), (38, 54)]:
+        np.testing.assert_allclose(new[y, x].astype(int), old[y, x], atol=6)
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        assert file.streams.video[0].codec_context.color_range == 1
+
+
+def test_a_turned_source_is_written_upright_without_a_turn(clip, tmp_path, tools):
+    source = clip(images=[tools.quarters((64, 48))] * 2)
+    tools.turn_in_container(source, (0, 1, -1, 0))
+    copy(source, tmp_path / "out.mp4")
+    with VideoFile(source) as before, VideoFile(tmp_path / "out.mp4") as after:
+        assert (after.info.width, after.info.height) == (48, 64)
+        assert not after.info.orientation.transpose
+        old, new = next(iter(before)).image, next(iter(after)).image
+    np.testing.assert_allclose(new[8, 8].astype(int), old[8, 8], atol=8)
+    np.testing.assert_allclose(new[56, 40].astype(int), old[56, 40], atol=8)
+
+
+def test_pixels_that_are_not_square_stay_so(clip, counting_images, tmp_path):
+    source = clip(images=counting_images(3), options={"x264-params": "sar=4/3"})
+    with VideoFile(source) as video:
+        assert video.info.pixel_aspect == Fraction(4, 3)
+    copy(source, tmp_path / "out.mp4")
+    with VideoFile(tmp_path / "out.mp4") as video:
+        assert video.info.pixel_aspect == Fraction(4, 3)
+
+
+def test_the_final_name_appears_only_with_the_whole_file(clip, counting_images, tmp_path):
+    source, out = clip(images=counting_images(5)), tmp_path / "out.mp4"
+    with VideoFile(source) as video, VideoWriter(out, video.info, source) as writer:
+        for frame in video:
+            writer.write(frame.image, frame.time_s)
+            assert not out.exists()
+            assert all(name.startswith(".") for name in left_over(tmp_path))
+    assert out.exists() and left_over(tmp_path) == []
+
+
+def test_an_error_leaves_nothing_and_an_old_file_as_it_was(clip, counting_images, tmp_path):
+    source, out = clip(images=counting_images(5)), tmp_path / "out.mp4"
+    out.write_bytes(b"old")
+    with (
+        pytest.raises(ZeroDivisionError),
+        VideoFile(source) as video,
+        VideoWriter(out, video.info, source, overwrite=True) as writer,
+    ):
+        for frame in video:
+            writer.write(frame.image, frame.time_s)
+        _ = 1 / 0
+    assert out.read_bytes() == b"old" and left_over(tmp_path) == []
+
+
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_ctrl_c_finishes_the_file_with_what_is_there(by_hand, clip, counting_images, tmp_path):
+    source = clip(images=counting_images(60), audio=["aac"], audio_s=2.0)
+    out = tmp_path / "out.mp4"
+    with (
+        contextlib.suppress(KeyboardInterrupt),
+        VideoFile(source) as video,
+        VideoWriter(out, video.info, source) as writer,
+    ):
+        for frame in video:
+            writer.write(frame.image, frame.time_s)
+            if frame.index == 29 and by_hand:
+                writer.close(interrupted=True)
+                break
+            if frame.index == 29:
+                raise KeyboardInterrupt
+    assert len(times(out)) == 30 and left_over(tmp_path) == []
+    sound = packets(out, "audio")
+    assert 0.9 < sound[-1][0] < 1.0
+    assert sound == packets(source, "audio")[: len(sound)]
+
+
+def test_without_frames_there_is_no_file(clip, counting_images, tmp_path):
+    source = clip(images=counting_images(2))
+    with VideoFile(source) as video, VideoWriter(tmp_path / "out.mp4", video.info):
+        pass
+    assert [p.name for p in tmp_path.iterdir()] == ["in.mp4"]
+
+
+@pytest.mark.parametrize(
+    ("name", "overwrite", "says"),
+    [
+        ("out.avi", False, r"\.mp4, \.mov, \.mkv"),
+        ("nowhere/out.mp4", False, "no such folder"),
+        ("there.mp4", False, "--overwrite"),
+        ("in.mp4", True, "is the input itself"),
+        ("folder.mp4", True, "is a folder"),
+    ],
+)
+def test_bad_names_are_refused_before_any_work(
+    name, overwrite, says, clip, counting_images, tmp_path
+):
+    source = clip(images=counting_images(2))
+    before = source.read_bytes()
+    (tmp_path / "there.mp4").write_bytes(b"old")
+    (tmp_path / "folder.mp4").mkdir()
+    with VideoFile(source) as video, pytest.raises(RtposeError, match=says) as caught:
+        VideoWriter(tmp_path / name, video.info, source, overwrite=overwrite)
+    assert "\n" not in str(caught.value)
+    assert source.read_bytes() == before
+    assert (tmp_path / "there.mp4").read_bytes() == b"old"
+    assert left_over(tmp_path) == []
+
+
+@pytest.mark.skipif(not Path("/proc/self").is_dir(), reason="needs a folder nobody can write")
+def test_an_unwritable_folder_is_refused(clip, counting_images):
+    with (
+        VideoFile(clip(images=counting_images(2))) as video,
+        pytest.raises(RtposeError, match="cannot be written"),
+    ):
+        VideoWriter("/proc/self/out.mp4", video.info)
+    with pytest.raises(RtposeError, match="cannot be written"):
+        JsonlWriter("/proc/self/out.jsonl", MPII16)
+
+
+@pytest.mark.skipif(os.name != "posix", reason="limits a file's size the POSIX way")
+def test_a_full_disk_ends_in_one_line_and_no_file(clip, tmp_path):
+    import resource
+
+    noise = np.random.default_rng(0).integers(0, 255, (20, 240, 320, 3), dtype=np.uint8)
+    source = clip(images=[*noise])
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))
+    try:
+        with pytest.raises(RtposeError, match="cannot be written further"):
+            copy(source, tmp_path / "out.mp4")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert [p.name for p in tmp_path.iterdir()] == ["in.mp4"]
+
+
+def test_a_frame_of_another_size_is_a_bug(clip, counting_images, tmp_path):
+    with (
+        VideoFile(clip(images=counting_images(2))) as video,
+        pytest.raises(ValueError, match="frame is"),
+        VideoWriter(tmp_path / "out.mp4", video.info) as writer,
+    ):
+        writer.write(np.zeros((40, 64, 3), np.uint8), 0.0)
+
+
+def result(index: int, people: int, joints: int = 16) -> FrameResult:
+    frame = Frame(np.zeros((48, 64, 3), np.uint8), index, index / 30)
+    poses = [
+        Pose(
+            box=np.array([1.234, 2, 30.5, 40], np.float32),
+            score=0.98765,
+            joints=np.arange(joints * 3, dtype=np.float32).reshape(joints, 3) / 7,
+            id=None if n else 5,
+        )
+        for n in range(people)
+    ]
+    return FrameResult(frame, tuple(poses))
+
+
+def test_a_json_line_a_frame_as_it_comes(tmp_path):
+    path = tmp_path / "poses.jsonl"
+    with JsonlWriter(path, MPII16) as writer:
+        for i, people in enumerate([2, 0, 1]):
+            writer.write(result(i, people))
+            lines = path.read_text().splitlines()
+            assert len(lines) == writer.frames == i + 1
+            assert len(json.loads(lines[-1])["people"]) == people
+    first = json.loads(path.read_text().splitlines()[0])
+    assert list(first) == ["frame", "time_s", "width", "height", "people"]
+    assert (first["frame"], first["width"], first["height"]) == (0, 64, 48)
+    person = first["people"][0]
+    assert person["id"] == 5 and first["people"][1]["id"] is None
+    assert person["score"] == 0.9877 and person["box"] == [1.23, 2.0, 30.5, 40.0]
+    assert tuple(person["joints"]) == MPII16.joints
+    assert person["joints"]["right_knee"] == [0.43, 0.57, 0.7143]
+
+
+def test_json_lines_never_overwrite_unasked(tmp_path):
+    path = tmp_path / "poses.jsonl"
+    path.write_text("old\n")
+    with pytest.raises(RtposeError, match="--overwrite"):
+        JsonlWriter(path, MPII16)
+    assert path.read_text() == "old\n"
+    with JsonlWriter(path, MPII16, overwrite=True) as writer:
+        writer.write(result(0, 1))
+    assert len(path.read_text().splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", ["poses.json", "clip.mp4", "nowhere/poses.jsonl"])
+def test_json_lines_refuse_bad_names(name, tmp_path):
+    with pytest.raises(RtposeError):
+        JsonlWriter(tmp_path / name, MPII16)
+    assert not (tmp_path / name).exists()
+
+
+def test_json_lines_refuse_what_is_no_pose(tmp_path):
+    with JsonlWriter(tmp_path / "poses.jsonl", MPII16) as writer:
+        with pytest.raises(ValueError):
+            writer.write(result(0, 1, joints=21))
+        bad = result(0, 1)
+        bad.poses[0].joints[0, 0] = np.nan
+        with pytest.raises(ValueError):
+            writer.write(bad)
+    assert (tmp_path / "poses.jsonl").read_text() == ""

@@ -1,0 +1,232 @@
+"""Video files are read upright, in order, with their own times, and bad ones refused clearly."""
+
+from __future__ import annotations
+
+import os
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+from av.stream import Disposition
+
+from rtpose.errors import RtposeError
+from rtpose.media.sources import VideoFile
+
+REAL = Path(__file__).parents[4] / "shared" / "data" / "videos"
+
+
+def level(image):
+    return float(image[2:-2, 2:-2].mean())
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv", "a.mov", "with: colon & blank ü.mp4"])
+def test_every_frame_in_order_with_its_time(name, clip, counting_images, tools):
+    path = clip(name, images=counting_images(12), rate=Fraction(30000, 1001))
+    with VideoFile(path) as video:
+        assert (video.info.width, video.info.height) == (64, 48)
+        assert video.info.rate == Fraction(30000, 1001)
+        assert video.info.frames == 12
+        assert not video.info.has_audio
+        frames = list(video)
+    assert [f.index for f in frames] == list(range(12))
+    assert frames[0].time_s == 0
+    tick = float(video.info.time_base)
+    np.testing.assert_allclose([f.time_s for f in frames], np.arange(12) * 1001 / 30000, atol=tick)
+    for i, frame in enumerate(frames):
+        assert frame.image.dtype == np.uint8 and frame.image.shape == (48, 64, 3)
+        assert frame.image.flags.c_contiguous and frame.image.flags.writeable
+        assert abs(level(frame.image) - tools.level_of(i)) < 3
+    assert video.broken is None
+
+
+def test_a_file_is_read_once(clip, counting_images):
+    with VideoFile(clip(images=counting_images(3))) as video:
+        assert len(list(video)) == 3
+        with pytest.raises(RuntimeError, match="open it again"):
+            iter(video)
+
+
+@pytest.mark.parametrize(
+    ("name", "codec", "pix_fmt"),
+    [
+        ("odd.mkv", "ffv1", "yuv420p"),
+        ("odd.mp4", "mpeg4", "yuv420p"),
+        ("o.mp4", "libx264", "yuv444p"),
+    ],
+)
+def test_odd_sizes_keep_every_column(name, codec, pix_fmt, clip):
+    image = np.full((359, 641, 3), 60, np.uint8)
+    image[:, 600:] = 200
+    options = {} if codec == "libx264" else None
+    path = clip(name, images=[image] * 2, codec=codec, pix_fmt=pix_fmt, options=options)
+    with VideoFile(path) as video:
+        frames = list(video)
+    assert (video.info.width, video.info.height) == (641, 359)
+    assert frames[1].image.shape == (359, 641, 3)
+    np.testing.assert_allclose(frames[1].image[:, 620:].mean((0, 2)), 200, atol=8)
+    np.testing.assert_allclose(frames[1].image[:, :580].mean((0, 2)), 60, atol=8)
+
+
+def test_a_variable_rate_gives_the_files_own_times(clip, counting_images):
+    pts = [0, 40, 55, 300, 301, 1000]
+    path = clip(images=counting_images(6), rate=Fraction(25), time_base=Fraction(1, 1000), pts=pts)
+    with VideoFile(path) as video:
+        times = [f.time_s for f in video]
+    np.testing.assert_allclose(times, np.array(pts) / 1000, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    "matrix",
+    [
+        (1, 0, 0, 1), (-1, 0, 0, 1), (1, 0, 0, -1), (-1, 0, 0, -1),
+        (0, 1, -1, 0), (0, -1, 1, 0), (0, 1, 1, 0), (0, -1, -1, 0),
+    ],
+)  # fmt: skip
+def test_all_eight_orientations_come_out_upright(matrix, clip, tools):
+    path = clip(images=[tools.quarters((64, 48))] * 2)
+    tools.turn_in_container(path, matrix)
+    with VideoFile(path) as video:
+        image = next(iter(video)).image
+        info = video.info
+    a, b, c, d = matrix
+    turned = a == 0
+    assert (info.width, info.height) == ((48, 64) if turned else (64, 48))
+    assert image.shape == (info.height, info.width, 3)
+    for (row, column), colour in tools.CORNERS.items():
+        # Where the matrix sends this quarter's centre, seen from the middle of the picture.
+        x, y = 2 * column - 1, 2 * row - 1
+        new_column, new_row = (a * x + c * y + 1) // 2, (b * x + d * y + 1) // 2
+        at = (info.height * (1 + 2 * new_row) // 4, info.width * (1 + 2 * new_column) // 4)
+        np.testing.assert_allclose(image[at], colour, atol=8)
+
+
+def test_a_file_cut_off_gives_what_there_is_and_says_so(clip, counting_images, tmp_path):
+    for name in ("whole.mp4", "whole.mkv"):
+        whole = clip(name, images=counting_images(90, (160, 120)))
+        data = whole.read_bytes()
+        cut = tmp_path / f"cut{whole.suffix}"
+        cut.write_bytes(data[: int(len(data) * 0.6)])
+        with VideoFile(whole) as video:
+            expected = [f.image for f in video]
+        assert video.broken is None
+        with VideoFile(cut) as video:
+            frames = list(video)
+        assert 30 < len(frames) < 70
+        assert video.broken is not None
+        assert f"after frame {len(frames)} ({frames[-1].time_s:.1f} s)" in video.broken
+        for frame, image in zip(frames, expected, strict=False):
+            np.testing.assert_array_equal(frame.image, image)
+
+
+def test_a_file_cut_off_a_packet_before_its_end_says_so(clip, counting_images):
+    path = clip(images=counting_images(30))
+    data = path.read_bytes()
+    path.write_bytes(data[:-5])
+    with VideoFile(path) as video:
+        assert len(list(video)) == 29
+    assert video.broken == "breaks off after frame 29 (0.9 s): the rest of the file is missing"
+
+
+def test_damage_in_the_middle_costs_only_the_damaged_part(clip, counting_images):
+    images = counting_images(30)
+    path = clip(images=images, codec="mjpeg", pix_fmt="yuvj420p", faststart=False)
+    data = bytearray(path.read_bytes())
+    start = [i for i in range(len(data) - 2) if data[i : i + 3] == b"\xff\xd8\xff"]
+    data[start[10] : start[11]] = b"\0" * (start[11] - start[10])
+    path.write_bytes(data)
+    with VideoFile(path) as video:
+        frames = list(video)
+    assert len(frames) == 29
+    assert video.broken is not None and "damaged" in video.broken
+    assert frames[-1].time_s == pytest.approx(29 / 30)
+
+
+def text(tmp_path, clip, images):
+    path = tmp_path / "words.mp4"
+    path.write_text("not a video at all\n" * 50)
+    return path
+
+
+def empty(tmp_path, clip, images):
+    path = tmp_path / "empty.mp4"
+    path.touch()
+    return path
+
+
+def sound_only(tmp_path, clip, images):
+    return clip("song.mp4", audio=["aac"])
+
+
+def song_with_a_cover(tmp_path, clip, images):
+    path = tmp_path / "song.mp4"
+    with av.open(str(path), "w") as output:
+        sound = output.add_stream("aac", rate=48000, layout="mono")
+        cover = output.add_stream("mjpeg", rate=1)
+        cover.width, cover.height, cover.pix_fmt = 64, 48, "yuvj420p"
+        cover.disposition = Disposition.attached_pic
+        output.mux(cover.encode(av.VideoFrame.from_ndarray(images(1)[0], format="bgr24")))
+        output.mux(cover.encode(None))
+        silence = av.AudioFrame.from_ndarray(np.zeros((1, 4096), np.float32), "fltp", "mono")
+        silence.sample_rate = 48000
+        output.mux(sound.encode(silence))
+        output.mux(sound.encode(None))
+    return path
+
+
+def undecodable(tmp_path, clip, images):
+    path = clip(images=images(10), faststart=False)
+    data = bytearray(path.read_bytes())
+    begin, end = data.index(b"mdat") + 4, data.index(b"moov") - 4
+    data[begin:end] = b"\0" * (end - begin)
+    path.write_bytes(data)
+    return path
+
+
+def without_its_index(tmp_path, clip, images):
+    path = clip(images=images(30), faststart=False)
+    path.write_bytes(path.read_bytes()[: path.read_bytes().index(b"moov") - 4])
+    return path
+
+
+@pytest.mark.parametrize(
+    ("make", "says"),
+    [
+        (lambda tmp_path, clip, images: tmp_path / "none.mp4", "no such file"),
+        (lambda tmp_path, clip, images: tmp_path, "is a folder"),
+        (empty, "is empty"),
+        (text, "not a video"),
+        (sound_only, "only sound"),
+        (song_with_a_cover, "only sound"),
+        (undecodable, "can be decoded"),
+        (without_its_index, "its end is missing"),
+    ],
+)
+def test_bad_files_are_refused_on_opening_in_one_line(make, says, tmp_path, clip, counting_images):
+    path = make(tmp_path, clip, counting_images)
+    with pytest.raises(RtposeError, match=says) as caught:
+        VideoFile(path)
+    message = str(caught.value)
+    assert str(path) in message and "\n" not in message
+
+
+def test_refused_permission_is_said(clip, counting_images, monkeypatch):
+    path = clip(images=counting_images(2))
+    path.chmod(0)
+    if os.access(path, os.R_OK):  # root reads everything
+
+        def refuse(self, *args, **kwargs):
+            raise PermissionError(13, "Permission denied")
+
+        monkeypatch.setattr(Path, "open", refuse)
+    with pytest.raises(RtposeError, match="Permission denied"):
+        VideoFile(path)
+
+
+@pytest.mark.skipif(not REAL.is_dir(), reason="the real clips are not on this machine")
+def test_a_real_clip_is_read_whole():
+    with VideoFile(REAL / "two_people_portrait.mp4") as video:
+        assert (video.info.width, video.info.height, video.info.rate) == (1088, 1920, 60)
+        assert sum(1 for _ in video) == video.info.frames == 100
+    assert video.broken is None
