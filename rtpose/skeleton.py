@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cached_property
 
+from rtpose.errors import RtposeError
+
 _BODY16 = (
     "right_ankle", "right_knee", "right_hip", "left_hip", "left_knee", "left_ankle",
     "pelvis", "thorax", "upper_neck", "head_top",
@@ -127,3 +129,21 @@ FLIC11 = Skeleton(
 """FLIC, in the order of its released annotations."""
 
 SKELETONS = {s.name: s for s in (BODY21, MPII16, COCO17, LSP14, FLIC11)}
+
+
+def find_skeleton(name: str, within: Skeleton) -> Skeleton:
+    """The skeleton of that name, all of whose joints `within` has.
+
+    Raises
+    ------
+    RtposeError
+        If there is none of that name, or `within` lacks some of its joints.
+    """
+    if name not in SKELETONS:
+        raise RtposeError(f"unknown skeleton {name!r}: choose {', '.join(SKELETONS)}")
+    missing = [joint for joint in SKELETONS[name].joints if joint not in within.index]
+    if missing:
+        raise RtposeError(
+            f"skeleton {name}: this network ({within.name}) does not predict {', '.join(missing)}"
+        )
+    return SKELETONS[name]

@@ -1,0 +1,117 @@
+"""Networks on disk: safetensors, with what is needed to rebuild and to trust them beside.
+
+Nothing is unpickled: a weights file can do no more than hold numbers.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
+
+from rtpose.errors import RtposeError
+from rtpose.network import Architecture, DCHourglass
+from rtpose.skeleton import SKELETONS, Skeleton
+
+_FORMAT = "rtpose-pose-1"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained network and what it was trained for.
+
+    Attributes
+    ----------
+    network : DCHourglass
+        In evaluation mode, float32, on the CPU.
+    skeleton : Skeleton
+        The meaning of its heatmaps, in order.
+    input_size : int
+        Side of the crops it was trained on, in pixels.
+    about : dict of str to str
+        Data, scores, date: for people, nothing depends on it.
+    """
+
+    network: DCHourglass
+    skeleton: Skeleton
+    input_size: int
+    about: dict[str, str] = field(default_factory=dict)
+
+
+def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
+    """Write a network, half precision where it is floating point, replacing `path` atomically."""
+    tensors = {
+        name: tensor.half().contiguous() if tensor.is_floating_point() else tensor
+        for name, tensor in checkpoint.network.state_dict().items()
+    }
+    metadata = {
+        "format": _FORMAT,
+        "architecture": json.dumps(asdict(checkpoint.network.architecture)),
+        "skeleton": checkpoint.skeleton.name,
+        "joints": json.dumps(checkpoint.skeleton.joints),
+        "input_size": str(checkpoint.input_size),
+        **checkpoint.about,
+    }
+    partial = path.with_suffix(".partial")
+    save_file(tensors, partial, metadata)
+    partial.replace(path)
+
+
+def load_checkpoint(path: Path) -> Checkpoint:
+    """Read a network written by `save_checkpoint`.
+
+    Raises
+    ------
+    RtposeError
+        If the file is missing, damaged, of another kind, or a tensor's name or shape is not what
+        its architecture asks for.
+    """
+    if not path.is_file():
+        raise RtposeError(f"{path}: no such weights file")
+    try:
+        with safe_open(path, framework="pt") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (SafetensorError, OSError) as error:
+        raise RtposeError(f"{path}: not a safetensors file: {error}") from error
+    if metadata.get("format") != _FORMAT:
+        raise RtposeError(f"{path}: not a pose network of rtpose (its metadata do not say so)")
+    try:
+        architecture = Architecture(**json.loads(metadata["architecture"]))
+        skeleton = SKELETONS[metadata["skeleton"]]
+        input_size = int(metadata["input_size"])
+        joints = tuple(json.loads(metadata["joints"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise RtposeError(f"{path}: metadata are damaged or of a newer rtpose: {error}") from error
+    if joints != skeleton.joints or len(joints) != architecture.joints:
+        raise RtposeError(f"{path}: its joints are not those of the skeleton {skeleton.name}")
+    if input_size < 1 or input_size % (4 * 2**architecture.depth):
+        raise RtposeError(f"{path}: input size {input_size} does not fit its architecture")
+    network = DCHourglass(architecture)
+    _check_tensors(path, tensors, network.state_dict())
+    network.load_state_dict(tensors)
+    about = {
+        k: v
+        for k, v in metadata.items()
+        if k not in {"format", "architecture", "skeleton", "joints", "input_size"}
+    }
+    return Checkpoint(network.eval(), skeleton, input_size, about)
+
+
+def _check_tensors(
+    path: Path, found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]
+) -> None:
+    for name in wanted:
+        if name not in found:
+            raise RtposeError(f"{path}: tensor {name} is missing")
+        have, want = tuple(found[name].shape), tuple(wanted[name].shape)
+        if have != want:
+            raise RtposeError(f"{path}: tensor {name} has shape {have}, expected {want}")
+    for name in found:
+        if name not in wanted:
+            raise RtposeError(f"{path}: tensor {name} does not belong to its architecture")

@@ -1,0 +1,85 @@
+"""Heatmaps in, joints out: argmax, quarter-pixel shift, flip-test merge, score.
+
+Everything is batched over people and joints, in torch, on the device of the heatmaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from rtpose.network import STRIDE
+
+_SCORE_RADIUS = 0.05
+"""Half the side of the window whose probability is a joint's score, as a part of the map's side:
+twice the standard deviation of the training target's Gaussian less a cell."""
+
+
+def flip_pixels(crops: Tensor) -> Tensor:
+    """Mirror images of crops, (N, 3, S, S)."""
+    return crops.flip(-1)
+
+
+def merge_flipped(heatmaps: Tensor, of_flipped: Tensor, flip: Sequence[int]) -> Tensor:
+    """Mean of the heatmaps of crops and those of their mirror images.
+
+    Parameters
+    ----------
+    heatmaps, of_flipped : (N, K, H, W)
+    flip : sequence of int, length K
+        The skeleton's mirror order: what the mirrored network calls left is right.
+    """
+    order = torch.as_tensor(flip, device=heatmaps.device)
+    # cell h stands for crop pixels 4h to 4h + 3, so mirroring cells mirrors pixels exactly and
+    # the one-cell shift that other code bases need has no place here
+    return (heatmaps + of_flipped[:, order].flip(-1)) / 2
+
+
+def decode(heatmaps: Tensor) -> Tensor:
+    """Joints in pixels of the crop.
+
+    The highest cell, moved a quarter of a cell toward its higher neighbour in x and in y (Newell
+    et al., arXiv:1603.06937, section 3.3). The score is the probability in a window around that
+    cell: how sure the network is that the joint is there, from 0 to 1.
+
+    Parameters
+    ----------
+    heatmaps : (N, K, H, W)
+        Probability over cells, as `rtpose.network.DCHourglass` returns it.
+
+    Returns
+    -------
+    (N, K, 3) float32
+        x, y in pixels of the crop (whole coordinates are pixel centres) and the score.
+    """
+    count, joints, height, width = heatmaps.shape
+    flat = heatmaps.flatten(2)
+    best = flat.argmax(dim=-1)
+    x, y = best % width, torch.div(best, width, rounding_mode="floor")
+    radius = max(1, round(_SCORE_RADIUS * width))
+    # one gather for all neighbours; cells outside the map read as zero
+    padded = functional.pad(heatmaps, (radius,) * 4).flatten(2)
+    offset = torch.arange(2 * radius + 1, device=heatmaps.device)
+    rows = (y[..., None] + offset) * (width + 2 * radius)
+    window = (rows[..., :, None] + (x[..., None] + offset)[..., None, :]).flatten(2)
+    near = padded.gather(2, window).view(count, joints, 2 * radius + 1, 2 * radius + 1).float()
+    middle = near[..., radius, :], near[..., :, radius]
+    shift_x, shift_y = (
+        0.25 * torch.sign(line[..., radius + 1] - line[..., radius - 1]) for line in middle
+    )
+    inside_x = (x > 0) & (x < width - 1)
+    inside_y = (y > 0) & (y < height - 1)
+    cell_x = x + torch.where(inside_x, shift_x, 0.0)
+    cell_y = y + torch.where(inside_y, shift_y, 0.0)
+    score = near.sum(dim=(-1, -2)).clamp(0, 1)
+    return torch.stack(
+        [cell_to_pixel(cell_x.float()), cell_to_pixel(cell_y.float()), score], dim=-1
+    )
+
+
+def cell_to_pixel(cells: Tensor) -> Tensor:
+    """Heatmap coordinates to crop pixels: cell h covers pixels 4h to 4h + 3."""
+    return (cells + 0.5) * STRIDE - 0.5

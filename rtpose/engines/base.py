@@ -1,0 +1,43 @@
+"""What every engine is to the rest of the program."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from torch import Tensor
+
+
+class Engine(Protocol):
+    """A pose network made ready to run on one device.
+
+    Attributes
+    ----------
+    name : str
+        As the user names it: ``eager``, ``openvino``.
+    device : str
+        ``cpu`` or ``cuda:0``.
+    precision : str
+        Of the arithmetic: ``fp32``, ``bf16``, ``fp16``.
+    input_size : int
+        Side of the crops in pixels.
+    """
+
+    @property
+    def name(self) -> str: ...  # noqa: D102
+    @property
+    def device(self) -> str: ...  # noqa: D102
+    @property
+    def precision(self) -> str: ...  # noqa: D102
+    @property
+    def input_size(self) -> int: ...  # noqa: D102
+
+    def __call__(self, crops: Tensor) -> Tensor:
+        """(N, 3, S, S) uint8 RGB crops to (N, K, S/4, S/4) heatmaps; N may be 0.
+
+        Crops may be on any device; heatmaps are on the engine's.
+        """
+        ...
+
+    def warm_up(self) -> None:
+        """Do all that only the first call would do."""
+        ...

@@ -1,0 +1,90 @@
+import numpy as np
+import pytest
+import torch
+
+from rtpose.checkpoint import Checkpoint
+from rtpose.engines.eager import EagerEngine
+from rtpose.estimator import MAX_BATCH, Estimator
+from rtpose.pose import Image
+from rtpose.skeleton import BODY21
+
+CELLS = 16
+
+
+class ColourEngine:
+    """Answers with heatmaps that peak where a crop is brightest in red: an engine one can see."""
+
+    name, device, precision, input_size = "colour", "cpu", "fp32", 4 * CELLS
+
+    def __init__(self) -> None:
+        self.batches: list[int] = []
+
+    def __call__(self, crops: torch.Tensor) -> torch.Tensor:
+        self.batches.append(len(crops))
+        red = torch.nn.functional.avg_pool2d(crops[:, :1].float(), 4) + 1e-3
+        heatmap = red**4
+        heatmap = heatmap / heatmap.sum(dim=(2, 3), keepdim=True)
+        return heatmap.repeat(1, len(BODY21), 1, 1)
+
+    def warm_up(self) -> None:
+        pass
+
+
+def red_dots(places: list[tuple[int, int]]) -> Image:
+    image = np.zeros((300, 400, 3), np.uint8)
+    for x, y in places:
+        image[y - 3 : y + 4, x - 3 : x + 4, 2] = 255
+    return image
+
+
+def boxes_around(places: list[tuple[int, int]]) -> np.ndarray:
+    return np.array([[x - 30, y - 45, x + 20, y + 35] for x, y in places], np.float32)
+
+
+@pytest.mark.parametrize("flip_test", [False, True])
+def test_joints_come_back_to_where_they_are_in_the_frame(flip_test: bool):
+    places = [(80, 90), (200, 150), (333, 222)]
+    boxes = boxes_around(places)
+    estimator = Estimator(
+        lambda image: (boxes, np.array([0.9, 0.8, 0.7], np.float32)),
+        ColourEngine(),
+        BODY21,
+        flip_test,
+    )
+    poses = estimator(red_dots(places))
+    assert [round(p.score, 2) for p in poses] == [0.9, 0.8, 0.7]
+    for pose, (x, y), box in zip(poses, places, boxes, strict=True):
+        np.testing.assert_array_equal(pose.box, box)
+        assert pose.joints.shape == (21, 3) and pose.joints.dtype == np.float32
+        # a crop pixel is 100/64 of the frame's; a quarter of a cell is one
+        assert np.abs(pose.joints[:, :2] - (x, y)).max() < 2
+
+
+def test_nobody():
+    engine = ColourEngine()
+    empty = np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
+    assert Estimator(lambda image: empty, engine, BODY21)(red_dots([])) == ()
+    assert engine.batches == []
+
+
+def test_a_crowd_goes_through_in_parts():
+    places = [(40 + 8 * i, 100) for i in range(MAX_BATCH + 5)]
+    engine = ColourEngine()
+    joints = Estimator(lambda image: ..., engine, BODY21).place_joints(  # type: ignore[arg-type]
+        red_dots([]), boxes_around(places)
+    )
+    assert joints.shape == (MAX_BATCH + 5, 21, 3)
+    assert engine.batches == [MAX_BATCH, 5]
+
+
+def test_a_mirrored_picture_gives_mirrored_joints_with_flip_test(tiny: Checkpoint, bus: Image):
+    """Averaging with the mirror image makes the whole estimator symmetric."""
+    estimator = Estimator(lambda image: ..., EagerEngine(tiny), BODY21, True)  # type: ignore[arg-type]
+    width = bus.shape[1]
+    box = np.array([[200, 400, 360, 860]], np.float32)
+    mirrored_box = np.array([[width - 360, 400, width - 200, 860]], np.float32)
+    plain = estimator.place_joints(bus, box)[0]
+    mirror = estimator.place_joints(np.ascontiguousarray(bus[:, ::-1]), mirrored_box)[0]
+    back = mirror[list(BODY21.flip)]
+    back[:, 0] = width - 1 - back[:, 0]
+    np.testing.assert_allclose(back, plain, atol=0.05)

@@ -1,0 +1,1 @@
+"""Everything that makes a trained network: data, augmentation, losses, the loop."""

@@ -1,0 +1,172 @@
+"""Training configurations: typed dataclasses, read from YAML, every key checked."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import typing
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import yaml
+
+from rtpose.errors import RtposeError
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Shape of the network, see `rtpose.network.Architecture`."""
+
+    stacks: int
+    channels: int
+    connect: Literal["dense", "chain", "early"] = "dense"
+    depth: int = 4
+    skeleton: str = "body21"
+
+
+@dataclass(frozen=True)
+class PhaseConfig:
+    """A stretch of training at one crop size (pixels), `images` long."""
+
+    size: int
+    images: int
+
+
+@dataclass(frozen=True)
+class OptimiserConfig:
+    """AdamW with warm-up over `warmup_steps`, then a cosine down to `final` times the rate."""
+
+    rate: float = 2e-3
+    betas: tuple[float, float] = (0.9, 0.99)
+    weight_decay: float = 0.01
+    warmup_steps: int = 300
+    final: float = 0.01
+    clip_norm: float = 5.0
+    ema_decay: float = 0.999
+
+
+@dataclass(frozen=True)
+class AugmentConfig:
+    """Ranges of the random changes, see `training.augment`."""
+
+    scale: float = 0.3
+    rotation_deg: float = 40.0
+    upside_down: float = 0.03
+    shift: float = 0.08
+    flip: float = 0.5
+    colour: float = 0.25
+    grey: float = 0.05
+    occlusion: float = 0.3
+    half_body: float = 0.15
+
+
+@dataclass(frozen=True)
+class DataConfig:
+    """How often each source is drawn, and how far labels are trusted.
+
+    Attributes
+    ----------
+    source_weights : dict of str to float
+        Relative chance of a person of that source; 1 where a source is not named.
+    teacher_weight : float
+        Weight in the loss of a joint that only the teacher network labelled, times its score.
+    disputed : tuple of str
+        Sources whose human label is dropped where a confident teacher puts the joint elsewhere.
+    """
+
+    source_weights: dict[str, float] = field(default_factory=dict)
+    teacher_weight: float = 0.7
+    disputed: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """A whole training run.
+
+    Attributes
+    ----------
+    loss : {"cross_entropy", "mse"}
+        See `training.losses`.
+    sigma : float
+        Standard deviation of the target Gaussian as a part of the heatmap's side.
+    """
+
+    network: NetworkConfig
+    phases: tuple[PhaseConfig, ...]
+    batch: int = 64
+    seed: int = 0
+    loss: Literal["cross_entropy", "mse"] = "cross_entropy"
+    sigma: float = 1 / 32
+    optimiser: OptimiserConfig = OptimiserConfig()
+    augment: AugmentConfig = AugmentConfig()
+    data: DataConfig = DataConfig()
+
+
+def read_config(path: Path) -> TrainConfig:
+    """Read a YAML file into a `TrainConfig`.
+
+    Raises
+    ------
+    RtposeError
+        If the file is missing or not YAML, or a key is unknown (the nearest valid one is named),
+        missing or of the wrong type.
+    """
+    try:
+        mapping = yaml.safe_load(path.read_text())
+    except FileNotFoundError:
+        raise RtposeError(f"{path}: no such config file") from None
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise RtposeError(f"{path}: not readable as YAML: {error}") from error
+    return parse(TrainConfig, mapping, str(path))
+
+
+def parse(cls: type[T], mapping: object, where: str) -> T:
+    """Build dataclass `cls` from a mapping, checking keys and types all the way down.
+
+    `where` is put before every complaint.
+    """
+    if not isinstance(mapping, Mapping):
+        raise RtposeError(f"{where}: expected keys and values, not {mapping!r}")
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    for key in mapping:
+        if key not in fields:
+            near = difflib.get_close_matches(str(key), fields, n=1, cutoff=0.0)[0]
+            raise RtposeError(f"{where}: unknown key {key!r}; did you mean {near!r}?")
+    for name, spec in fields.items():
+        required = (
+            spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
+        )
+        if required and name not in mapping:
+            raise RtposeError(f"{where}: key {name!r} is missing")
+    values = {k: _convert(hints[k], v, f"{where}: {k}") for k, v in mapping.items()}
+    return cls(**values)
+
+
+def _convert(hint: Any, value: Any, where: str) -> Any:
+    origin, args = typing.get_origin(hint), typing.get_args(hint)
+    if dataclasses.is_dataclass(hint):
+        return parse(typing.cast("type[Any]", hint), value, where)
+    if origin is Literal:
+        if value not in args:
+            raise RtposeError(f"{where}: must be one of {', '.join(map(str, args))}, not {value!r}")
+        return value
+    if origin is tuple:
+        if not isinstance(value, (list, tuple)):
+            raise RtposeError(f"{where}: must be a list, not {value!r}")
+        if args[-1] is not Ellipsis and len(value) != len(args):
+            raise RtposeError(f"{where}: must have {len(args)} entries, not {len(value)}")
+        return tuple(_convert(args[0], v, f"{where}[{i}]") for i, v in enumerate(value))
+    if origin is dict:
+        if not isinstance(value, Mapping):
+            raise RtposeError(f"{where}: must be keys and values, not {value!r}")
+        return {str(k): _convert(args[1], v, f"{where}.{k}") for k, v in value.items()}
+    if hint is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, bool) or not isinstance(value, hint):
+        raise RtposeError(f"{where}: must be {hint.__name__}, not {value!r}")
+    return value

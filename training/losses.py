@@ -1,0 +1,75 @@
+"""What the network is asked for at every stack: Gaussian targets and two losses on them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from rtpose.network import STRIDE
+
+
+def gaussian_rows(joints: Tensor, side: int, sigma: float) -> tuple[Tensor, Tensor]:
+    """Target Gaussians as their two one-dimensional factors, peak 1.
+
+    Parameters
+    ----------
+    joints : (B, K, 2)
+        x, y in pixels of the crop.
+    side : int
+        Cells of the heatmap's side.
+    sigma : float
+        Standard deviation as a part of the side.
+
+    Returns
+    -------
+    along_x, along_y : (B, K, side)
+        The target map is ``along_y[..., :, None] * along_x[..., None, :]``.
+    """
+    cells = torch.arange(side, device=joints.device, dtype=torch.float32)
+    # cell h covers crop pixels 4h to 4h + 3, whose middle is 4h + 1.5
+    centres = (joints + 0.5) / STRIDE - 0.5
+    z = (cells - centres[..., None]) / (sigma * side)
+    gauss = torch.exp(-0.5 * z * z)
+    return gauss[:, :, 0], gauss[:, :, 1]
+
+
+def supervised_loss(
+    logits: Sequence[Tensor],
+    joints: Tensor,
+    weights: Tensor,
+    sigma: float,
+    kind: Literal["cross_entropy", "mse"],
+) -> Tensor:
+    """Sum over the stacks of the weighted mean loss per joint.
+
+    ``mse`` is the paper's: the squared error against a Gaussian of peak 1, mean over the map.
+    ``cross_entropy`` takes the softmax of each map as a distribution over cells and the Gaussian
+    normalised to one as the truth; it learns about three times faster.
+
+    Parameters
+    ----------
+    logits : sequence of (B, K, H, H)
+        One per stack.
+    joints : (B, K, 2)
+        In pixels of the crop.
+    weights : (B, K)
+        0 leaves a joint out.
+    """
+    along_x, along_y = gaussian_rows(joints, logits[0].shape[-1], sigma)
+    if kind == "cross_entropy":
+        along_x = along_x / along_x.sum(dim=-1, keepdim=True).clamp_min(1e-12)
+        along_y = along_y / along_y.sum(dim=-1, keepdim=True).clamp_min(1e-12)
+    target = (along_y[..., :, None] * along_x[..., None, :]).flatten(2)
+    total = weights.sum().clamp_min(1e-6)
+    loss = torch.zeros((), device=joints.device)
+    for stack in logits:
+        maps = stack.float().flatten(2)
+        if kind == "cross_entropy":
+            per_joint = -(target * maps.log_softmax(dim=-1)).sum(dim=-1)
+        else:
+            per_joint = (maps - target).square().mean(dim=-1)
+        loss = loss + (per_joint * weights).sum() / total
+    return loss
