@@ -151,7 +151,9 @@ def _annotate(
     people: set[int | None] = set()
     interrupted = False
     with ExitStack() as stack:
+        # input and output first: they are quick to find fault with, networks are slow to load
         file = stack.enter_context(VideoFile(source))
+        writer = stack.enter_context(VideoWriter(out, file.info, source, overwrite=overwrite))
         estimator = load_estimator(
             settings.model,
             device=settings.device,
@@ -161,7 +163,6 @@ def _annotate(
             flip_test=settings.flip_test,
         )
         shown = find_skeleton(settings.skeleton, estimator.skeleton)
-        writer = stack.enter_context(VideoWriter(out, file.info, source, overwrite=overwrite))
         saver = (
             stack.enter_context(JsonlWriter(save, estimator.skeleton, overwrite=overwrite))
             if save

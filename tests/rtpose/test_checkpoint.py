@@ -71,7 +71,10 @@ def test_of_another_program(path: Path):
     ("change", "message"),
     [
         (lambda t, m: t.pop("heads.0.bias"), r"tensor heads\.0\.bias is missing"),
-        (lambda t, m: t.update({"heads.0.bias": torch.zeros(3)}), r"shape \(3,\), expected \(21,\)"),
+        (
+            lambda t, m: t.update({"heads.0.bias": torch.zeros(3)}),
+            r"shape \(3,\), expected \(21,\)",
+        ),
         (lambda t, m: t.update(extra=torch.zeros(3)), "tensor extra does not belong"),
         (lambda t, m: m.update(skeleton="octopus"), "metadata are damaged"),
         (lambda t, m: m.update(input_size="50"), "input size 50 does not fit"),

@@ -1,0 +1,168 @@
+"""The commands as a user types them."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from fractions import Fraction
+from pathlib import Path
+
+import av
+import numpy as np
+import pytest
+
+from rtpose.cli import main
+from rtpose.media.sample import write_sample
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    out: str
+    errors: str
+
+
+Rtpose = Callable[..., Done]
+
+
+@pytest.fixture
+def rtpose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Rtpose:
+    """Run a command line in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["rtpose", *map(str, words)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capfd.readouterr()
+        return Done(int(ended.value.code or 0), captured.out, captured.err)
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "walk.mp4"
+    write_sample(path, seconds=0.5)
+    return path
+
+
+def test_video_is_annotated(clip: Path, tmp_path: Path, rtpose: Rtpose):
+    """The main job: same size, rate, number of frames and sound; people found; default name."""
+    done = rtpose("video", clip, "--save", "poses.jsonl")
+    assert done.code == 0, done.errors
+    assert "walk.pose.mp4: 15 frames" in done.errors
+    with av.open(str(clip)) as a, av.open(str(tmp_path / "walk.pose.mp4")) as b:
+        old, new = a.streams.video[0], b.streams.video[0]
+        assert (new.width, new.height) == (old.width, old.height)
+        assert new.average_rate == Fraction(30000, 1001)
+        assert new.codec_context.name == "h264" and new.codec_context.pix_fmt == "yuv420p"
+        assert len(b.streams.audio) == 1
+    lines = [json.loads(line) for line in (tmp_path / "poses.jsonl").read_text().splitlines()]
+    assert [line["frame"] for line in lines] == list(range(15))
+    assert all(line["people"] for line in lines)
+    assert len(lines[-1]["people"][0]["joints"]) == 21
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["video", "gone.mp4"], "gone.mp4: no such file"),
+        (["video", "."], "is a folder"),
+        (["video", "empty.mp4"], "empty"),
+        (["video", "text.mp4"], "text.mp4"),
+        (["video", "{clip}", "--out", "no/such/folder/out.mp4"], "no/such/folder"),
+        (["video", "{clip}", "--out", "taken.mp4"], "--overwrite"),
+        (["video", "{clip}", "--out", "out.avi"], ".mp4"),
+        (["video", "{clip}", "--model", "huge"], "unknown model 'huge'"),
+        (["video", "{clip}", "--model", "gone.safetensors"], "no such weights file"),
+        (["video", "{clip}", "--device", "gpu"], "unknown device 'gpu'"),
+        (["video", "{clip}", "--engine", "fast"], "unknown engine 'fast'"),
+        (["video", "{clip}", "--detector", "gone.pt"], "gone.pt"),
+        (["video", "{clip}", "--skeleton", "octopus"], "unknown skeleton 'octopus'"),
+        (["video", "{clip}", "--save", "poses.xls"], ".jsonl"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    words: list[str], message: str, clip: Path, tmp_path: Path, rtpose: Rtpose
+):
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "text.mp4").write_text("this is not a video\n" * 100)
+    (tmp_path / "taken.mp4").write_text("precious")
+    before = sorted(p.name for p in tmp_path.iterdir())
+    done = rtpose(*(w.format(clip=clip) for w in words))
+    assert done.code == 2
+    assert message in done.errors
+    assert done.errors.startswith("error: ") and done.errors.count("\n") == 1
+    assert sorted(p.name for p in tmp_path.iterdir()) == before
+    assert (tmp_path / "taken.mp4").read_text() == "precious"
+
+
+def test_ctrl_c_finishes_the_file(tmp_path: Path):
+    clip = tmp_path / "long.mp4"
+    write_sample(clip, seconds=20, size=(320, 240))
+    code = "from rtpose.cli import main; main()"
+    root = str(Path(__file__).parents[2])
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "video", str(clip), "--save", "long.jsonl"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": root}, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        saved = tmp_path / "long.jsonl"
+        for _ in range(1200):
+            if saved.exists() and saved.stat().st_size > 2000:
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
+    with av.open(str(tmp_path / "long.pose.mp4")) as result:
+        frames = sum(1 for _ in result.decode(video=0))
+    assert 0 < frames < 599
+    assert f"{frames} frames" in errors
+    assert [p.name for p in tmp_path.glob(".*")] == []
+
+
+def test_version_and_help(rtpose: Rtpose):
+    shown = rtpose("--help")
+    assert shown.code == 0 and "video" in shown.out
+    assert rtpose("--version").out.startswith("rtpose 0.")
+    assert rtpose("video", "x.mp4", "--no-such-option").code == 2
+
+
+def test_odd_sizes_and_frames_without_anybody(tmp_path: Path, rtpose: Rtpose):
+    source = tmp_path / "odd.mkv"
+    with av.open(str(source), "w") as container:
+        stream = container.add_stream("ffv1", rate=25)
+        stream.width, stream.height, stream.pix_fmt = 641, 359, "yuv444p"
+        for i in range(6):
+            image = np.full((359, 641, 3), 40 * i, np.uint8)
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+        container.mux(stream.encode(None))
+    done = rtpose("video", source)
+    assert done.code == 0, done.errors
+    assert "odd.pose.mp4: 6 frames, 0 people" in done.errors
+    with av.open(str(tmp_path / "odd.pose.mp4")) as result:
+        pictures = [f.to_ndarray(format="bgr24") for f in result.decode(video=0)]
+    assert len(pictures) == 6
+    for i, picture in enumerate(pictures):
+        assert abs(picture[:359, :641].mean() - 40 * i) < 4
+
+
+def test_a_file_that_breaks_off_yields_what_is_there(clip: Path, tmp_path: Path, rtpose: Rtpose):
+    cut = tmp_path / "cut.mp4"
+    data = clip.read_bytes()
+    cut.write_bytes(data[: len(data) * 2 // 3])
+    done = rtpose("video", cut)
+    assert done.code == 0, done.errors
+    assert "breaks off after frame" in done.errors
+    with av.open(str(tmp_path / "cut.pose.mp4")) as result:
+        assert 0 < sum(1 for _ in result.decode(video=0)) < 15

@@ -1,0 +1,75 @@
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtpose.errors import RtposeError
+from rtpose.skeleton import BODY21, COCO17
+from training.people import count_sources, read_coco
+
+
+def write(path: Path, data: object) -> Path:
+    path.write_text(json.dumps(data))
+    return path
+
+
+def coco(names: list[str], annotations: list[dict[str, object]]) -> dict[str, object]:
+    return {
+        "categories": [{"keypoints": names}],
+        "images": [{"id": 7, "file_name": "a.jpg"}],
+        "annotations": [
+            {"id": 1, "image_id": 7, "bbox": [10, 20, 30, 40]} | a for a in annotations
+        ],
+    }
+
+
+def test_joints_are_matched_by_name(tmp_path: Path):
+    data = coco(["nose", "tail", "left_knee"], [{"keypoints": [1, 2, 2, 3, 4, 2, 5, 6, 1]}])
+    people = read_coco(write(tmp_path / "a.json", data), BODY21)
+    assert len(people) == 1
+    assert people.boxes.tolist() == [[10, 20, 40, 60]]
+    known = {BODY21.joints[k] for k in np.flatnonzero(people.labelled[0])}
+    assert known == {"nose", "left_knee"}
+    assert people.joints[0, BODY21.index["left_knee"]].tolist() == [5, 6]
+
+
+def test_teacher_only_people_count_and_empty_ones_do_not(tmp_path: Path):
+    teacher = {"keypoints": [0] * 3, "teacher_keypoints": [4, 5, 0.8]}
+    nobody = {"keypoints": [0] * 3}
+    crowd = {"keypoints": [1, 1, 2], "iscrowd": 1}
+    people = read_coco(write(tmp_path / "a.json", coco(["nose"], [teacher, nobody, crowd])), COCO17)
+    assert len(people) == 1
+    assert not people.labelled.any()
+    np.testing.assert_allclose(people.teacher[0, COCO17.index["nose"]], [4, 5, 0.8])
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ([], "not COCO keypoint format"),
+        ({"images": []}, "not COCO keypoint format"),
+        (coco(["nose"], [{"keypoints": [1, 2]}]), "annotation 1 has 2 keypoint numbers"),
+        (coco(["tail"], [{"keypoints": [1, 2, 2]}]), "no person with a joint of the skeleton"),
+    ],
+)
+def test_bad_files(tmp_path: Path, data: object, message: str):
+    with pytest.raises(RtposeError, match=message):
+        read_coco(write(tmp_path / "a.json", data), BODY21)
+
+
+def test_missing_and_damaged(tmp_path: Path):
+    with pytest.raises(RtposeError, match="no such file"):
+        read_coco(tmp_path / "gone.json", BODY21)
+    cut = tmp_path / "cut.json.gz"
+    cut.write_bytes(gzip.compress(b'{"images": []}')[:-9])
+    with pytest.raises(RtposeError, match="not readable as json"):
+        read_coco(cut, BODY21)
+
+
+def test_the_shared_people(shared: Path):
+    people = read_coco(shared / "people" / "lsp_test.json.gz", BODY21)
+    assert count_sources(people) == {"lsp_test": 1000}
+    sixteen = people.labelled[:, :16]
+    assert sixteen.mean() > 0.99 and not people.labelled[:, 16:].any()

@@ -1,0 +1,61 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rtpose.errors import RtposeError
+from rtpose.skeleton import BODY21
+from training.people import People, read_coco
+from training.store import STORE_SIDE, open_store, trusted_joints
+
+
+def test_joints_lie_on_their_dots(drawn_people: Path, tmp_path: Path):
+    """Each joint's colour is under its coordinates in the stored square."""
+    people = read_coco(drawn_people / "train.json.gz", BODY21)
+    store = open_store(people, drawn_people, tmp_path, 0.5, ())
+    assert store.crops.shape == (8, 3, STORE_SIDE, STORE_SIDE)
+    last = len(BODY21) - 1  # drawn last, so never covered
+    colour = np.random.default_rng(last).integers(0, 256, 3)[::-1]
+    for crop, joint in zip(store.crops, store.joints[:, last], strict=True):
+        x, y = joint.round().astype(int)
+        np.testing.assert_allclose(crop[:, y, x], colour, atol=40)
+
+
+def test_cut_once(drawn_people: Path, tmp_path: Path):
+    people = read_coco(drawn_people / "train.json.gz", BODY21)
+    first = open_store(people, drawn_people, tmp_path, 0.5, ())
+    again = open_store(people, tmp_path / "pictures are gone", tmp_path, 0.5, ())
+    np.testing.assert_array_equal(first.crops, again.crops)
+
+
+def test_a_missing_picture_is_left_out_and_named(drawn_people: Path, tmp_path: Path):
+    people = read_coco(drawn_people / "train.json.gz", BODY21)
+    names = list(people.pictures)
+    names[3] = "gone.png"
+    holed = People(tuple(names), people.sources, people.boxes, people.joints, people.labelled,
+                   people.teacher)  # fmt: skip
+    store = open_store(holed, drawn_people, tmp_path, 0.5, ())
+    assert len(store) == 7 and "gone.png" not in store.people.pictures
+    assert next(tmp_path.glob("*.json")).read_text() == '["gone.png"]'
+    whole = open_store(people, drawn_people, tmp_path, 0.5, ())
+    np.testing.assert_array_equal(store.crops[3], whole.crops[4])
+
+
+def test_no_picture_at_all(drawn_people: Path, tmp_path: Path):
+    people = read_coco(drawn_people / "train.json.gz", BODY21)
+    with pytest.raises(RtposeError, match=r"none of 8 pictures can be read, e\.g\. train-0\.png"):
+        open_store(people, tmp_path, tmp_path, 0.5, ())
+    assert not list(tmp_path.iterdir())
+
+
+def test_whom_to_trust():
+    box = np.array([[0, 0, 100, 100]], np.float32)
+    human = np.array([[[10, 10], [50, 50], [0, 0]]], np.float32)
+    teacher = np.array([[[11, 10, 0.9], [80, 50, 0.9], [30, 30, 0.5]]], np.float32)
+    labelled = np.array([[True, True, False]])
+    people = People(("a",), ("crowd",), box, human, labelled, teacher)
+    joints, weights = trusted_joints(people, 0.7, ())
+    assert joints[0].tolist() == [[10, 10], [50, 50], [30, 30]]
+    np.testing.assert_allclose(weights, [[1, 1, 0.35]])
+    _, weights = trusted_joints(people, 0.7, ("crowd",))
+    np.testing.assert_allclose(weights, [[1, 0, 0.35]])

@@ -1,0 +1,131 @@
+import csv
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+import torch
+
+from rtpose.checkpoint import Checkpoint
+from rtpose.engines.eager import EagerEngine
+from rtpose.errors import RtposeError
+from rtpose.network import DCHourglass
+from rtpose.skeleton import BODY21
+from training.config import AugmentConfig, OptimiserConfig, TrainConfig, parse
+from training.evaluate import head_pck, overall, predict, torso_pck
+from training.people import read_coco
+from training.run import RunFolder
+from training.store import Store, open_store
+from training.train import learning_rate, phase_starts, train
+
+TINY = {
+    "network": {"stacks": 2, "channels": 8, "depth": 2},
+    "phases": [{"size": 64, "images": 24}, {"size": 80, "images": 16}],
+    "batch": 8,
+}
+
+
+@pytest.fixture(scope="module")
+def store(drawn_people: Path, tmp_path_factory: pytest.TempPathFactory) -> Store:
+    people = read_coco(drawn_people / "train.json.gz", BODY21)
+    return open_store(people, drawn_people, tmp_path_factory.mktemp("cache"), 0.5, ())
+
+
+def run_training(
+    config: TrainConfig, store: Store, path: Path, resume: bool = False, stop_after: int = 10**9
+) -> tuple[DCHourglass, RunFolder]:
+    """Train with a checkpoint at every step; stop as a killed process would."""
+    path.mkdir(exist_ok=True)
+    last: list[DCHourglass] = []
+    steps = 0
+
+    def evaluate(network: DCHourglass, size: int) -> dict[str, float]:
+        nonlocal steps
+        last[:] = [network]
+        steps += 1
+        return {"score": float(steps)}
+
+    class Stopping(RunFolder):
+        def save(self, state: dict[str, object]) -> None:
+            super().save(state)
+            if state["step"] == stop_after:
+                raise KeyboardInterrupt
+
+    folder = Stopping(path)
+    train(config, store, folder, evaluate, lambda *_: None, resume, save_every_s=0)
+    return last[0], folder
+
+
+def test_interrupted_and_resumed_is_the_same_as_never_interrupted(store: Store, tmp_path: Path):
+    config = parse(TrainConfig, TINY, "tiny")
+    whole, _ = run_training(config, store, tmp_path / "whole")
+    with pytest.raises(KeyboardInterrupt):
+        run_training(config, store, tmp_path / "parts", stop_after=2)
+    resumed, _ = run_training(config, store, tmp_path / "parts", resume=True)
+    for name, tensor in whole.state_dict().items():
+        assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_metrics_are_written(store: Store, tmp_path: Path):
+    _, folder = run_training(parse(TrainConfig, TINY, "tiny"), store, tmp_path)
+    rows = list(csv.DictReader(folder.metrics.open()))
+    assert [(r["step"], r["size"]) for r in rows] == [("3", "64"), ("5", "80")]
+    assert all(float(r["loss"]) > 0 for r in rows)
+
+
+def test_another_networks_checkpoint_is_refused(store: Store, tmp_path: Path):
+    run_training(parse(TrainConfig, TINY, "tiny"), store, tmp_path)
+    wider = parse(TrainConfig, TINY | {"network": {"stacks": 2, "channels": 16, "depth": 2}}, "w")
+    with pytest.raises(RtposeError, match="checkpoint is of another network"):
+        run_training(wider, store, tmp_path, resume=True)
+
+
+def test_damaged_or_missing_checkpoint(tmp_path: Path):
+    with pytest.raises(RtposeError, match="nothing to resume from"):
+        RunFolder(tmp_path).load()
+    RunFolder(tmp_path).checkpoint.write_bytes(b"not a checkpoint")
+    with pytest.raises(RtposeError, match="damaged checkpoint"):
+        RunFolder(tmp_path).load()
+
+
+def test_a_loss_that_is_not_a_number_names_the_pictures(store: Store, tmp_path: Path):
+    broken = Store(store.crops, store.joints * float("nan"), store.weights, store.people)
+    with pytest.raises(RtposeError, match=r"loss is nan at step 0; pictures: .*train-\d\.png"):
+        run_training(parse(TrainConfig, TINY, "tiny"), broken, tmp_path)
+
+
+def test_schedule():
+    optimiser = OptimiserConfig(rate=1.0, warmup_steps=10, final=0.1)
+    rates = [learning_rate(optimiser, step, 100) for step in range(101)]
+    assert rates[0] == pytest.approx(0.1) and rates[9] == rates[10] == 1.0
+    assert rates[-1] == pytest.approx(0.1)
+    assert all(a >= b for a, b in pairwise(rates[10:]))
+
+
+def test_phases():
+    config = parse(TrainConfig, TINY, "tiny")
+    assert phase_starts(config.phases, 8) == [0, 3, 5]
+
+
+def test_overfits_eight_pictures(drawn_people: Path, store: Store, tmp_path: Path):
+    """Data, augmentation, targets, loss, loop, decode and metric must all agree for this."""
+    still = AugmentConfig(
+        scale=0, rotation_deg=0, upside_down=0, shift=0, flip=0, colour=0, grey=0, occlusion=0,
+        half_body=0,
+    )  # fmt: skip
+    config = parse(
+        TrainConfig,
+        {
+            "network": {"stacks": 2, "channels": 32, "depth": 2},
+            "phases": [{"size": 96, "images": 960}],
+            "batch": 8,
+            "optimiser": {"rate": 0.01, "warmup_steps": 10, "ema_decay": 0.9},
+        },
+        "overfit",
+    )
+    config = TrainConfig(**(config.__dict__ | {"augment": still}))
+    network, _ = run_training(config, store, tmp_path)
+    people = read_coco(drawn_people / "train.json.gz", BODY21)
+    engine = EagerEngine(Checkpoint(network, BODY21, 96))
+    scored = predict(people, drawn_people, engine, BODY21, flip_test=False)
+    assert overall(torso_pck(scored, BODY21)) > 95
+    assert overall(head_pck(scored, BODY21)) > 95
