@@ -9,6 +9,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import ClassVar
 
 import torch
 from safetensors import SafetensorError, safe_open
@@ -19,6 +20,32 @@ from rtpose.network import Architecture, DCHourglass
 from rtpose.skeleton import SKELETONS, Skeleton
 
 _FORMAT = "rtpose-pose-1"
+_KEYS = {"format", "architecture", "skeleton", "joints", "input_size", "calibration"}
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Turns a raw score into the chance that the joint is right: a line through its logit.
+
+    Attributes
+    ----------
+    slope, offset : float
+        ``chance = sigmoid(slope * logit(score) + offset)``; 1 and 0 change nothing.
+    """
+
+    EPS: ClassVar[float] = 1e-4
+    """Scores are taken to lie this far from 0 and 1, where the logit has no end."""
+
+    slope: float = 1.0
+    offset: float = 0.0
+
+    def __call__(self, scores: torch.Tensor) -> torch.Tensor:
+        """Chances for raw scores, any shape."""
+        return torch.sigmoid(self.slope * torch.logit(scores, eps=self.EPS) + self.offset)
+
+
+RAW_SCORES = Calibration()
+"""Leaves scores as they are."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +60,8 @@ class Checkpoint:
         The meaning of its heatmaps, in order.
     input_size : int
         Side of the crops it was trained on, in pixels.
+    calibration : Calibration
+        From its raw scores to chances.
     about : dict of str to str
         Data, scores, date: for people, nothing depends on it.
     """
@@ -40,6 +69,7 @@ class Checkpoint:
     network: DCHourglass
     skeleton: Skeleton
     input_size: int
+    calibration: Calibration = RAW_SCORES
     about: dict[str, str] = field(default_factory=dict)
 
 
@@ -55,6 +85,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "skeleton": checkpoint.skeleton.name,
         "joints": json.dumps(checkpoint.skeleton.joints),
         "input_size": str(checkpoint.input_size),
+        "calibration": json.dumps(asdict(checkpoint.calibration)),
         **checkpoint.about,
     }
     partial = path.with_suffix(".partial")
@@ -86,6 +117,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         skeleton = SKELETONS[metadata["skeleton"]]
         input_size = int(metadata["input_size"])
         joints = tuple(json.loads(metadata["joints"]))
+        calibration = Calibration(**json.loads(metadata["calibration"]))
     except (KeyError, TypeError, ValueError) as error:
         raise RtposeError(f"{path}: metadata are damaged or of a newer rtpose: {error}") from error
     if joints != skeleton.joints or len(joints) != architecture.joints:
@@ -95,12 +127,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     network = DCHourglass(architecture)
     _check_tensors(path, tensors, network.state_dict())
     network.load_state_dict(tensors)
-    about = {
-        k: v
-        for k, v in metadata.items()
-        if k not in {"format", "architecture", "skeleton", "joints", "input_size"}
-    }
-    return Checkpoint(network.eval(), skeleton, input_size, about)
+    about = {k: v for k, v in metadata.items() if k not in _KEYS}
+    return Checkpoint(network.eval(), skeleton, input_size, calibration, about)
 
 
 def _check_tensors(

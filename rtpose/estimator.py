@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 import torch
 
-from rtpose.checkpoint import load_checkpoint
+from rtpose.checkpoint import RAW_SCORES, Calibration, load_checkpoint
 from rtpose.decode import decode, flip_pixels, merge_flipped
 from rtpose.detector import load_detector
 from rtpose.engines.base import Engine
@@ -40,6 +40,8 @@ class Estimator:
     engine : Engine
     skeleton : Skeleton
         Of the joints that the engine's network predicts.
+    calibration : Calibration
+        From the network's raw scores to the chance that a joint is right.
     flip_test : bool
         Also run every crop's mirror image and average: more exact, twice the work.
     """
@@ -47,6 +49,7 @@ class Estimator:
     detector: FindPeople
     engine: Engine
     skeleton: Skeleton
+    calibration: Calibration = RAW_SCORES
     flip_test: bool = False
 
     def __call__(self, image: Image) -> tuple[Pose, ...]:
@@ -92,8 +95,10 @@ class Estimator:
             heatmaps = merge_flipped(plain, mirrored, self.skeleton.flip)
         else:
             heatmaps = self.engine(pixels)
-        joints: FloatArray = decode(heatmaps).cpu().numpy()
-        return joints
+        joints = decode(heatmaps)
+        joints[..., 2] = self.calibration(joints[..., 2])
+        placed: FloatArray = joints.cpu().numpy()
+        return placed
 
 
 def load_estimator(
@@ -136,5 +141,6 @@ def load_estimator(
         partial(find_people, confidence=confidence),
         selection.engine,
         checkpoint.skeleton,
+        checkpoint.calibration,
         flip_test,
     )

@@ -6,6 +6,7 @@ import datetime
 import json
 import logging
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -19,6 +20,7 @@ from rtpose.engines.eager import EagerEngine
 from rtpose.errors import RtposeError
 from rtpose.network import DCHourglass
 from rtpose.skeleton import SKELETONS
+from training.calibrate import calibration_error, fit_calibration, right_or_wrong
 from training.config import read_config
 from training.evaluate import head_pck, overall, predict, torso_pck
 from training.people import count_sources, read_coco
@@ -71,7 +73,7 @@ def train(
             "scores": json.dumps({f"PCK@0.2 {k}": round(v, 2) for k, v in scores.items()}),
             "license": "AGPL-3.0-or-later",
         }
-        save_checkpoint(run / "best.safetensors", Checkpoint(network, skeleton, size, about))
+        save_checkpoint(run / "best.safetensors", Checkpoint(network, skeleton, size, about=about))
 
     train_network(settings, store, folder, evaluate_average, save_best, resume, device)
 
@@ -100,6 +102,25 @@ def evaluate(
             f"{overall(head):.2f} ({head.left_out} left out)",
         )
     Console().print(table)
+
+
+@app.command()
+def calibrate(
+    weights: Annotated[Path, typer.Argument(help="A .safetensors pose network; rewritten.")],
+    data: DataOption,
+) -> None:
+    """Make a network's scores the chance of being right, as measured on val."""
+    checkpoint = load_checkpoint(weights)
+    skeleton = checkpoint.skeleton
+    people = read_coco(data / "val.json.gz", skeleton)
+    scored = predict(people, data, EagerEngine(checkpoint), skeleton, flip_test=False)
+    scores, right = right_or_wrong(scored, skeleton)
+    calibration = fit_calibration(scores, right)
+    chances = calibration(torch.from_numpy(scores)).numpy()
+    save_checkpoint(weights, replace(checkpoint, calibration=calibration))
+    log.info("%s", calibration)
+    log.info("expected calibration error %.3f, was %.3f",
+             calibration_error(chances, right), calibration_error(scores, right))  # fmt: skip
 
 
 def main() -> None:

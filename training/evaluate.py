@@ -55,7 +55,7 @@ def predict(
     RtposeError
         If a picture is missing or broken: a score over fewer people would not compare.
     """
-    estimator = Estimator(_no_detector, engine, skeleton, flip_test)
+    estimator = Estimator(_no_detector, engine, skeleton, flip_test=flip_test)
     parts: list[FloatArray] = []
     rows = range(len(people))
     for picture, group in groupby(rows, key=lambda i: people.pictures[i]):

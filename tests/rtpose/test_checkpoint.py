@@ -6,14 +6,16 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-from rtpose.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from rtpose.checkpoint import Calibration, Checkpoint, load_checkpoint, save_checkpoint
 from rtpose.errors import RtposeError
 
 
 @pytest.fixture
 def path(tmp_path: Path, tiny: Checkpoint) -> Path:
     path = tmp_path / "tiny.safetensors"
-    save_checkpoint(path, Checkpoint(tiny.network, tiny.skeleton, 64, {"date": "today"}))
+    save_checkpoint(
+        path, Checkpoint(tiny.network, tiny.skeleton, 64, Calibration(2.0, 0.5), {"date": "today"})
+    )
     return path
 
 
@@ -31,11 +33,19 @@ def test_round_trip(path: Path, tiny: Checkpoint):
     assert loaded.skeleton is tiny.skeleton
     assert loaded.input_size == 64
     assert loaded.about == {"date": "today"}
+    assert loaded.calibration == Calibration(2.0, 0.5)
     assert loaded.network.architecture == tiny.network.architecture
     assert not loaded.network.training
     pixels = torch.rand(1, 3, 64, 64) * 255
     # half precision on disk: three digits
     torch.testing.assert_close(loaded.network(pixels), tiny.network(pixels), rtol=0.05, atol=1e-3)
+
+
+def test_calibration():
+    scores = torch.tensor([0.0, 0.1, 0.5, 0.9, 1.0])
+    torch.testing.assert_close(Calibration()(scores), scores, atol=2e-4, rtol=0)
+    surer = Calibration(1.0, 2.0)(scores)
+    assert (surer[1:-1] > scores[1:-1]).all() and ((surer >= 0) & (surer <= 1)).all()
 
 
 def test_no_partial_file_is_left(path: Path):

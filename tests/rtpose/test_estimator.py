@@ -49,7 +49,7 @@ def test_joints_come_back_to_where_they_are_in_the_frame(flip_test: bool):
         lambda image: (boxes, np.array([0.9, 0.8, 0.7], np.float32)),
         ColourEngine(),
         BODY21,
-        flip_test,
+        flip_test=flip_test,
     )
     poses = estimator(red_dots(places))
     assert [round(p.score, 2) for p in poses] == [0.9, 0.8, 0.7]
@@ -79,7 +79,7 @@ def test_a_crowd_goes_through_in_parts():
 
 def test_a_mirrored_picture_gives_mirrored_joints_with_flip_test(tiny: Checkpoint, bus: Image):
     """Averaging with the mirror image makes the whole estimator symmetric."""
-    estimator = Estimator(lambda image: ..., EagerEngine(tiny), BODY21, True)  # type: ignore[arg-type]
+    estimator = Estimator(lambda image: ..., EagerEngine(tiny), BODY21, flip_test=True)  # type: ignore[arg-type]
     width = bus.shape[1]
     box = np.array([[200, 400, 360, 860]], np.float32)
     mirrored_box = np.array([[width - 360, 400, width - 200, 860]], np.float32)
