@@ -1,0 +1,380 @@
+"""Find people: pictures in, boxes and scores out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Protocol, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rtpose.errors import RtposeError
+from rtpose.letterbox import (
+    PAD_VALUE,
+    Letterbox,
+    boxes_to_image,
+    clip_boxes,
+    letterbox_image,
+    plan_letterbox,
+)
+from rtpose.offline import import_openvino, import_ultralytics
+from rtpose.pose import FloatArray, Image
+from rtpose.yolo import PersonNetwork, load_model, read_predictions, suppress_overlaps
+
+OVERLAP = 0.6
+"""Intersection over union above which two boxes are one person.
+
+ultralytics' 0.7 leaves doubles on people in motion; its older 0.45 loses people who stand close.
+"""
+
+LIMIT = 100
+"""Most people in one picture; COCO's own limit."""
+
+Detections = tuple[FloatArray, FloatArray]
+"""Boxes (N, 4) float32 xyxy in pixels of the picture, counted from its edges and inside it, and
+scores (N,) float32 from 0 to 1, best first."""
+
+Predict = Callable[[Tensor], Tensor]
+"""Pictures (B, H, W, 3) uint8 BGR to raw predictions (B, 65, A); see `PersonNetwork`."""
+
+
+class Detector(Protocol):
+    """Whatever finds people.
+
+    Attributes
+    ----------
+    name, device, precision : str
+        For people to read: what runs, where, and in which number format.
+    size : int
+        Longer side, in pixels, that pictures are scaled to.
+    """
+
+    name: str
+    device: str
+    precision: str
+    size: int
+
+    def __call__(
+        self, image: Image, *, confidence: float | None = None, overlap: float | None = None
+    ) -> Detections:
+        """Find the people in one picture; see `detect`."""
+        ...
+
+    def detect(
+        self,
+        images: Sequence[Image],
+        *,
+        confidence: float | None = None,
+        overlap: float | None = None,
+    ) -> list[Detections]:
+        """Find the people in each of several pictures.
+
+        Parameters
+        ----------
+        images : sequence of (H, W, 3) uint8 BGR
+        confidence : float, optional
+            Least score; None is the detector's own.
+        overlap : float, optional
+            Intersection over union above which two boxes are one person; None is `OVERLAP`.
+        """
+        ...
+
+
+def load_detector(
+    which: str | Path | None = None,
+    device: str = "cpu",
+    size: int | None = None,
+    *,
+    engine: str | None = None,
+    precision: str | None = None,
+    threads: int | None = None,
+) -> Detector:
+    """Load a person detector.
+
+    Parameters
+    ----------
+    which : str, Path or None
+        None is the shipped one. A ``.safetensors`` file is one of ours. Anything else is a model
+        file that ultralytics reads and that has a class "person"; ``.pt`` files are pickles, so
+        only name one you trust. Nothing is ever downloaded.
+    device : str
+        "cpu", or what torch calls the accelerator ("cuda", "cuda:1", "mps").
+    size : int, optional
+        Longer side, in pixels, that pictures are scaled to; a multiple of 32. None is what the
+        detector was made for (640 for ultralytics' own).
+    engine : {"openvino", "torch"}, optional
+        None is OpenVINO on the CPU and torch elsewhere. Only for our detectors.
+    precision : {"fp32", "bf16", "fp16"}, optional
+        None is the fastest that the device computes in: fp16 on CUDA, bf16 on CPUs with
+        instructions for it, else fp32. Only for our detectors.
+    threads : int, optional
+        CPU threads; None leaves it to the library.
+
+    Raises
+    ------
+    RtposeError
+        If the file, the device, the size or a name above is unknown, missing or does not fit.
+    """
+    _check_device(device)
+    if size is not None and (size < 32 or size % 32):
+        raise RtposeError(f"detector size {size}: must be a multiple of 32, e.g. 320 or 416")
+    path = shipped_detector() if which is None else _find(which)
+    if path.suffix != ".safetensors":
+        if engine is not None or precision is not None:
+            raise RtposeError(f"{path}: engine and precision can be chosen for our detectors only")
+        return UltralyticsDetector(path, device, size or 640)
+    model, info = load_model(path)
+    return PersonDetector(
+        model,
+        device,
+        size or info.size,
+        confidence=info.confidence,
+        engine=engine,
+        precision=precision,
+        threads=threads,
+    )
+
+
+def shipped_detector() -> Path:
+    """Find the detector file that comes with rtpose.
+
+    Raises
+    ------
+    RtposeError
+        If it is not there: the installation is broken.
+    """
+    here = Path(__file__).resolve().parent
+    # The wheel carries the folder inside the package; a checkout has it beside the package.
+    for folder in (here / "weights", here.parent / "weights"):
+        if (folder / "detector.safetensors").is_file():
+            return folder / "detector.safetensors"
+    raise RtposeError("the shipped detector.safetensors is missing: install rtpose again")
+
+
+class PersonDetector:
+    """Our one-class YOLO: letterbox, network, non-maximum suppression.
+
+    Not to be called from two threads at once.
+
+    Parameters
+    ----------
+    model : nn.Module
+        From `rtpose.yolo.load_model`; the detector takes it over.
+    device, size, engine, precision, threads
+        See `load_detector`.
+    confidence : float
+        Least score where a call names none.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        device: str,
+        size: int,
+        *,
+        confidence: float = 0.35,
+        engine: str | None = None,
+        precision: str | None = None,
+        threads: int | None = None,
+    ) -> None:
+        engine = engine or ("openvino" if device == "cpu" else "torch")
+        network = PersonNetwork(model).eval().requires_grad_(False)
+        if engine == "openvino":
+            if device != "cpu":
+                raise RtposeError(f"the openvino detector runs on cpu, not on {device}")
+            self._predict, self.precision = _openvino(network, precision, threads)
+        elif engine == "torch":
+            self._predict, self.precision = _torch(network, device, precision)
+        else:
+            raise RtposeError(f"unknown detector engine {engine}: choose openvino or torch")
+        self.name = f"person-yolo11n ({engine})"
+        self.device = device
+        self.size = size
+        self.confidence = confidence
+
+    def __call__(
+        self, image: Image, *, confidence: float | None = None, overlap: float | None = None
+    ) -> Detections:
+        """Find the people in one picture; see `Detector`."""
+        return self.detect([image], confidence=confidence, overlap=overlap)[0]
+
+    def detect(
+        self,
+        images: Sequence[Image],
+        *,
+        confidence: float | None = None,
+        overlap: float | None = None,
+    ) -> list[Detections]:
+        """Find the people in several pictures, in one go where they have the same shape."""
+        confidence = self.confidence if confidence is None else confidence
+        overlap = OVERLAP if overlap is None else overlap
+        if len({image.shape for image in images}) > 1:
+            return [self(image, confidence=confidence, overlap=overlap) for image in images]
+        if not images:
+            return []
+        height, width = images[0].shape[:2]
+        plan = plan_letterbox(height, width, self.size)
+        with torch.inference_mode():
+            raw = self._predict(_to_input(images, plan, self.device))
+            return [_read(one, plan, confidence, overlap) for one in raw]
+
+
+class UltralyticsDetector:
+    """Any model that ultralytics reads and that knows persons, run by ultralytics itself.
+
+    Parameters
+    ----------
+    path : Path
+        An existing model file.
+    device, size
+        See `load_detector`.
+    confidence : float
+        Least score where a call names none; 0.25 is ultralytics' own.
+    """
+
+    precision = "fp32"
+
+    def __init__(self, path: Path, device: str, size: int, *, confidence: float = 0.25) -> None:
+        ultralytics = import_ultralytics()
+        try:
+            self._model: Any = ultralytics.YOLO(str(path))
+            names: dict[int, str] = self._model.names
+        except Exception as error:  # a broken file fails in many ways
+            raise RtposeError(f"{path}: ultralytics cannot read it: {_one_line(error)}") from error
+        self._classes = [row for row, name in names.items() if name == "person"]
+        if not self._classes:
+            raise RtposeError(f"{path}: this detector has no class named person")
+        self.name = path.name
+        self.device = device
+        self.size = size
+        self.confidence = confidence
+
+    def __call__(
+        self, image: Image, *, confidence: float | None = None, overlap: float | None = None
+    ) -> Detections:
+        """Find the people in one picture; see `Detector`."""
+        return self.detect([image], confidence=confidence, overlap=overlap)[0]
+
+    def detect(
+        self,
+        images: Sequence[Image],
+        *,
+        confidence: float | None = None,
+        overlap: float | None = None,
+    ) -> list[Detections]:
+        """Find the people in several pictures, one after the other."""
+        found = []
+        for image in images:
+            result = self._model.predict(
+                image,
+                imgsz=self.size,
+                conf=self.confidence if confidence is None else confidence,
+                iou=OVERLAP if overlap is None else overlap,
+                classes=self._classes,
+                max_det=LIMIT,
+                device=self.device,
+                verbose=False,
+                save=False,
+            )[0].boxes
+            boxes = result.xyxy.cpu().numpy().astype(np.float32).reshape(-1, 4)
+            found.append((boxes, result.conf.cpu().numpy().astype(np.float32)))
+        return found
+
+
+def _read(raw: Tensor, plan: Letterbox, confidence: float, overlap: float) -> Detections:
+    boxes, scores = read_predictions(raw, plan.size, confidence)
+    kept = suppress_overlaps(boxes, scores, overlap)[:LIMIT]
+    boxes = clip_boxes(boxes_to_image(boxes[kept], plan), *plan.image)
+    # A box that lies wholly in the padding has nothing left after clipping.
+    some = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
+    return boxes[some], scores[kept][some]
+
+
+def _to_input(images: Sequence[Image], plan: Letterbox, device: str) -> Tensor:
+    if device == "cpu":
+        return torch.from_numpy(np.stack([letterbox_image(image, plan) for image in images]))
+    # Resized where it is needed: the host has better things to do, and sends the frame but once.
+    frames = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float()
+    scaled = nn.functional.interpolate(frames, plan.scaled, mode="bilinear", align_corners=False)
+    out = torch.full((len(images), *plan.size, 3), PAD_VALUE, dtype=torch.uint8, device=device)
+    top, left = plan.offset
+    inner = out[:, top : top + plan.scaled[0], left : left + plan.scaled[1]]
+    inner.copy_(scaled.permute(0, 2, 3, 1).round().clamp(0, 255))
+    return out
+
+
+def _torch(network: nn.Module, device: str, precision: str | None) -> tuple[Predict, str]:
+    types = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    precision = precision or ("fp16" if device.startswith("cuda") else "fp32")
+    if precision not in types:
+        raise RtposeError(f"unknown precision {precision}: choose one of {', '.join(types)}")
+    return cast(Predict, network.to(device, types[precision])), precision
+
+
+def _openvino(
+    network: PersonNetwork, precision: str | None, threads: int | None
+) -> tuple[Predict, str]:
+    ov = import_openvino()
+    core = ov.Core()
+    if precision is None:
+        fast = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        precision = "bf16" if fast else "fp32"
+    hints = {"fp32": "f32", "bf16": "bf16"}
+    if precision not in hints:
+        raise RtposeError(f"openvino on the CPU computes in fp32 or bf16, not in {precision}")
+    options: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "INFERENCE_PRECISION_HINT": hints[precision],
+    }
+    if threads is not None:
+        options["INFERENCE_NUM_THREADS"] = threads
+    with warnings.catch_warnings(), torch.inference_mode():
+        # torch calls tracing deprecated, yet its successor takes twice as long here and fixes the
+        # shape; the traced graph holds for every shape, and openvino reads it.
+        warnings.filterwarnings("ignore", category=FutureWarning)
+        warnings.filterwarnings("ignore", category=DeprecationWarning)
+        example = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+        traced = cast(Any, torch.jit.trace)(network, example, check_trace=False)
+        graph = ov.convert_model(traced, example_input=example)
+    compiled: dict[tuple[int, ...], Any] = {}
+
+    def predict(pictures: Tensor) -> Tensor:
+        shape = tuple(pictures.shape)
+        if shape not in compiled:
+            # A fixed shape lets openvino plan all memory ahead; a video has only one.
+            fixed = graph.clone()
+            fixed.reshape(shape)
+            compiled[shape] = core.compile_model(fixed, "CPU", options).create_infer_request()
+        return torch.from_numpy(compiled[shape].infer([pictures.numpy()])[0])
+
+    return predict, precision
+
+
+def _find(which: str | Path) -> Path:
+    path = Path(which)
+    if path.exists():
+        return path
+    raise RtposeError(
+        f"detector {which}: no such file. Models are never downloaded: name one you have"
+    )
+
+
+def _check_device(device: str) -> None:
+    try:
+        kind = torch.device(device)
+    except RuntimeError as error:
+        raise RtposeError(f"unknown device {device}: try cpu or cuda") from error
+    if kind.type == "cpu":
+        return
+    if kind.type == "cuda" and (kind.index or 0) >= torch.cuda.device_count():
+        raise RtposeError(f"device {device}: torch sees {torch.cuda.device_count()} CUDA devices")
+    if kind.type == "mps" and not torch.backends.mps.is_available():
+        raise RtposeError("device mps: not on this machine")
+
+
+def _one_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__

@@ -1,0 +1,290 @@
+"""The one-class YOLO network: build it, store it, load it without unpickling, read its output."""
+
+from __future__ import annotations
+
+import copy
+import json
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import safetensors
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from rtpose.errors import RtposeError
+from rtpose.offline import import_ultralytics
+from rtpose.pose import FloatArray
+
+FORMAT = "rtpose.detector/1"
+"""Marks a safetensors file as ours, in its metadata."""
+
+DISTANCE_BINS = 16
+"""YOLO11 predicts each side's distance as a distribution over 0..15 strides (``reg_max``)."""
+
+STRIDES = (8, 16, 32)
+"""Pixels between the centres of the three grids YOLO11 predicts on."""
+
+_YAML_KEYS = ("nc", "scales", "scale", "backbone", "head")
+_LAYERS = {"Conv", "C3k2", "SPPF", "C2PSA", "Concat", "Detect", "nn.Upsample"}
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorInfo:
+    """What a detector file says about itself.
+
+    Attributes
+    ----------
+    size : int
+        Input size (longer side, pixels) it is meant to run at.
+    confidence : float
+        Score below which its detections are best left out.
+    yaml : dict
+        ultralytics' description of the architecture.
+    notes : dict of str to str
+        Data, scores, date, licence: for people.
+    """
+
+    size: int
+    confidence: float
+    yaml: dict[str, Any]
+    notes: dict[str, str]
+
+
+class PersonNetwork(nn.Module):
+    """Pictures in, raw predictions out, with nothing that depends on data: it can be exported.
+
+    Input is (B, H, W, 3) uint8 BGR, as OpenCV has it, H and W multiples of 32. Output is
+    (B, 65, A): for each of the A grid cells, stride by stride and row by row, 4 x 16 logits of the
+    distances to the left, top, right and bottom side, and the logit of "a person".
+    """
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Predict; see the class."""
+        dtype = next(self.model.parameters()).dtype
+        rgb = pictures.permute(0, 3, 1, 2).flip(1).to(dtype) / 255
+        # In training mode the head hands out its maps as they are; in evaluation mode it would
+        # decode every cell, with a grid cached from an earlier shape.
+        self.model.get_submodule("model")[-1].train()  # type: ignore[index]
+        maps = self.model(rgb)
+        return torch.cat([maps["boxes"], maps["scores"]], dim=1)
+
+
+def build_model(yaml: dict[str, Any]) -> nn.Module:
+    """Build ultralytics' `DetectionModel` with folded batch norms and a head for persons only.
+
+    The head keeps the width it has for all the classes of `yaml`: only its last layer shrinks, so
+    that a network trained on 80 classes becomes a person detector of the same skill.
+
+    Raises
+    ------
+    RtposeError
+        If ultralytics cannot build the architecture, or it is not one this module can read.
+    """
+    _check_yaml(yaml)
+    tasks = import_ultralytics("ultralytics.nn.tasks")
+    try:
+        model = tasks.DetectionModel(copy.deepcopy(yaml), verbose=False)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:
+        raise RtposeError(f"ultralytics cannot build this detector: {error}") from error
+    return person_only(model, row=0)
+
+
+def person_only(model: Any, row: int) -> nn.Module:
+    """Fold the batch norms of a `DetectionModel` and cut its head down to class number `row`.
+
+    Raises
+    ------
+    RtposeError
+        If it is not a plain YOLO detector with three strides.
+    """
+    head = model.model[-1]
+    plain = type(head).__name__ == "Detect" and getattr(head, "one2one_cv2", None) is None
+    if not plain or head.reg_max != DISTANCE_BINS or tuple(head.stride.tolist()) != STRIDES:
+        raise RtposeError("not a YOLO11-like detector: another head or other strides")
+    model = model.float().eval().fuse(verbose=False)
+    for branch in head.cv3:
+        last = branch[-1]
+        single = nn.Conv2d(last.in_channels, 1, 1)
+        with torch.no_grad():
+            single.weight.copy_(last.weight[row : row + 1])
+            single.bias.copy_(last.bias[row : row + 1])  # type: ignore[union-attr]
+        branch[-1] = single
+    head.nc, head.no = 1, 1 + 4 * DISTANCE_BINS
+    model.nc, model.names = 1, {0: "person"}
+    return cast(nn.Module, model)
+
+
+def save_model(model: nn.Module, info: DetectorInfo, path: Path) -> None:
+    """Write a one-class model as safetensors, weights in half precision."""
+    metadata = {
+        "format": FORMAT,
+        "size": str(info.size),
+        "confidence": str(info.confidence),
+        "yaml": json.dumps(info.yaml),
+        **info.notes,
+    }
+    tensors = {k: v.detach().cpu().half().contiguous() for k, v in model.state_dict().items()}
+    save_file(tensors, path, metadata)
+
+
+def load_model(path: Path) -> tuple[nn.Module, DetectorInfo]:
+    """Read what `save_model` wrote, in float32 on the CPU.
+
+    Raises
+    ------
+    RtposeError
+        If the file is missing, not a detector of ours, or any tensor is missing, surplus, of
+        another shape or not finite.
+    """
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            metadata: dict[str, str] = file.metadata() or {}
+            tensors: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
+    except (OSError, safetensors.SafetensorError) as error:
+        raise RtposeError(f"{path}: not a readable safetensors file: {error}") from error
+    info = _read_info(metadata, path)
+    try:
+        model = build_model(info.yaml)
+    except RtposeError as error:
+        raise RtposeError(f"{path}: {error}") from error
+    _check_tensors(model.state_dict(), tensors, path)
+    model.load_state_dict({key: value.float() for key, value in tensors.items()})
+    return model.eval(), info
+
+
+def read_predictions(
+    raw: Tensor, input_size: tuple[int, int], confidence: float, limit: int = 300
+) -> tuple[FloatArray, FloatArray]:
+    """Boxes and scores of the cells that see a person, best first, overlaps still in.
+
+    Parameters
+    ----------
+    raw : (65, A) Tensor
+        `PersonNetwork`'s output for one picture.
+    input_size : (int, int)
+        Height and width of the network's input.
+    confidence : float
+        Least score, 0 to 1.
+    limit : int
+        At most so many cells, the best.
+
+    Returns
+    -------
+    boxes : (N, 4) float32
+        xyxy in pixels of the network's input.
+    scores : (N,) float32
+    """
+    centres, strides = _grid(input_size)
+    best, cells = raw[-1].float().topk(min(limit, raw.shape[1]))
+    scores: FloatArray = best.sigmoid().cpu().numpy()
+    keep = int((scores >= confidence).sum())
+    cells = cells[:keep]
+    # Only the few cells that count are decoded, on the host, and with numpy: torch's threads spin
+    # for a while after work, which costs the next network run on the CPU a third of its speed.
+    bins = raw[:-1, cells].float().cpu().numpy().reshape(4, DISTANCE_BINS, keep)
+    weights = np.exp(bins - bins.max(axis=1, keepdims=True))
+    means = np.arange(DISTANCE_BINS, dtype=np.float32) @ (
+        weights / weights.sum(axis=1, keepdims=True)
+    )
+    chosen = cells.cpu().numpy()
+    sides = means.T * strides[chosen, None]
+    middle = centres[chosen]
+    boxes = np.concatenate([middle - sides[:, :2], middle + sides[:, 2:]], axis=1)
+    return boxes.astype(np.float32), scores[:keep]
+
+
+def suppress_overlaps(boxes: FloatArray, scores: FloatArray, overlap: float) -> FloatArray:
+    """Greedy non-maximum suppression: (M,) int64 rows to keep, best score first.
+
+    A box goes if its intersection over union with a better one that stays is above `overlap`.
+    """
+    order = np.argsort(-scores, kind="stable")
+    shared = box_iou(boxes[order], boxes[order]) > overlap
+    gone = np.zeros(len(order), np.bool_)
+    for i in range(len(order)):
+        if not gone[i]:
+            gone[i + 1 :] |= shared[i, i + 1 :]
+    return cast(FloatArray, order[~gone])
+
+
+def box_iou(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Intersection over union of every pair: (N, 4) and (M, 4) xyxy to (N, M)."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    common = np.prod(np.clip(high - low, 0, None), axis=-1)
+    areas = [np.prod(np.clip(b[:, 2:] - b[:, :2], 0, None), axis=-1) for b in (first, second)]
+    union = areas[0][:, None] + areas[1][None] - common
+    ratio = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return cast(FloatArray, ratio.astype(np.float32))
+
+
+@lru_cache(maxsize=16)
+def _grid(input_size: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
+    """Centres (A, 2) as x, y in pixels of the input, and the stride of each, (A,)."""
+    centres, strides = [], []
+    for stride in STRIDES:
+        rows, columns = input_size[0] // stride, input_size[1] // stride
+        y, x = np.mgrid[:rows, :columns].astype(np.float32)
+        centres.append(np.stack([x.ravel(), y.ravel()], axis=1) * stride + stride / 2)
+        strides.append(np.full(rows * columns, stride, np.float32))
+    return np.concatenate(centres).astype(np.float32), np.concatenate(strides)
+
+
+def trim_yaml(yaml: dict[str, Any]) -> dict[str, Any]:
+    """Keep what `build_model` needs of a model's yaml, and no path it was read from."""
+    return {key: yaml[key] for key in _YAML_KEYS if key in yaml}
+
+
+def _check_yaml(yaml: dict[str, Any]) -> None:
+    # ultralytics looks layers up by name and evaluates an "activation" entry as Python, so a
+    # description from a file may only say what a YOLO11 detector needs.
+    try:
+        layers = [layer[2] for layer in [*yaml["backbone"], *yaml["head"]]]
+        strange = sorted({*yaml.keys() - set(_YAML_KEYS), *(set(layers) - _LAYERS)})
+    except (AttributeError, KeyError, IndexError, TypeError) as error:
+        raise RtposeError(f"not the description of a YOLO11 detector ({error!r})") from error
+    if strange:
+        raise RtposeError(f"not the description of a YOLO11 detector: it names {strange[0]}")
+
+
+def _read_info(metadata: dict[str, str], path: Path) -> DetectorInfo:
+    if metadata.get("format") != FORMAT:
+        raise RtposeError(f"{path}: no rtpose detector (its metadata lacks format {FORMAT})")
+    own = ("format", "size", "confidence", "yaml")
+    try:
+        return DetectorInfo(
+            int(metadata["size"]),
+            float(metadata["confidence"]),
+            json.loads(metadata["yaml"]),
+            {key: value for key, value in metadata.items() if key not in own},
+        )
+    except (KeyError, ValueError) as error:
+        raise RtposeError(f"{path}: broken detector metadata: {error}") from error
+
+
+def _check_tensors(expected: dict[str, Tensor], found: dict[str, Tensor], path: Path) -> None:
+    missing, surplus = (
+        sorted(expected.keys() - found.keys()),
+        sorted(found.keys() - expected.keys()),
+    )
+    if missing or surplus:
+        raise RtposeError(
+            f"{path}: weights do not fit the network: {len(missing)} tensors missing, "
+            f"{len(surplus)} surplus, e.g. {(missing + surplus)[0]}"
+        )
+    for key, value in found.items():
+        if value.shape != expected[key].shape:
+            raise RtposeError(
+                f"{path}: {key} has shape {tuple(value.shape)}, "
+                f"the network needs {tuple(expected[key].shape)}"
+            )
+        if not value.isfinite().all():
+            raise RtposeError(f"{path}: {key} holds values that are not finite")

@@ -1,0 +1,222 @@
+"""Pictures with person boxes: reading, honest splits, and augmentation for the detector."""
+
+from __future__ import annotations
+
+import gzip
+import json
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpose.errors import RtposeError
+from rtpose.letterbox import PAD_VALUE
+from rtpose.pose import FloatArray, Image
+
+DUPLICATE_BITS = 60
+"""Pictures whose 256-bit difference hashes differ in fewer bits count as one scene.
+
+Unrelated pictures of the set differ in about 120 bits.
+"""
+
+ZOOM = (0.75, 1.75)
+"""Range of random scales, 1 being the picture that just fits its window."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class LabelledPicture:
+    """One picture and the people in it.
+
+    Attributes
+    ----------
+    path : Path
+    boxes : (N, 4) float32
+        xyxy in pixels, counted from the picture's edges.
+    source : str
+    complete : bool
+        Whether every person in it has a box.
+    """
+
+    path: Path
+    boxes: FloatArray
+    source: str
+    complete: bool
+
+    def read(self) -> Image:
+        """Read the picture, (H, W, 3) uint8 BGR."""
+        image = cv2.imread(str(self.path), cv2.IMREAD_COLOR)
+        if image is None:
+            raise RtposeError(f"{self.path}: not a readable picture")
+        return image.astype(np.uint8, copy=False)
+
+
+def read_labels(labels: Path, pictures: Path, sources: tuple[str, ...]) -> list[LabelledPicture]:
+    """Read the pictures of some sources from COCO-format json (or json.gz).
+
+    Parameters
+    ----------
+    labels : Path
+        The json; each image names its ``source`` and says whether its ``boxes_complete``.
+    pictures : Path
+        Folder that the file names are relative to.
+    sources : tuple of str
+        Those to read; pictures without people are kept.
+
+    Raises
+    ------
+    RtposeError
+        If the file is missing or has another form.
+    """
+    try:
+        opener = gzip.open if labels.suffix == ".gz" else open
+        with opener(labels, "rt") as file:
+            data = json.load(file)
+        boxes: dict[int, list[list[float]]] = {image["id"]: [] for image in data["images"]}
+        for annotation in data["annotations"]:
+            x, y, w, h = annotation["bbox"]
+            if not annotation.get("iscrowd") and w > 0 and h > 0:
+                boxes[annotation["image_id"]].append([x, y, x + w, y + h])
+        return [
+            LabelledPicture(
+                pictures / image["file_name"],
+                np.array(boxes[image["id"]], np.float32).reshape(-1, 4),
+                image["source"],
+                bool(image["boxes_complete"]),
+            )
+            for image in data["images"]
+            if image["source"] in sources
+        ]
+    except (OSError, EOFError, ValueError) as error:
+        raise RtposeError(f"{labels}: not readable as json: {error}") from error
+    except (KeyError, TypeError) as error:
+        raise RtposeError(f"{labels}: not COCO format with sources (no {error})") from error
+
+
+def split_by_scene(
+    pictures: list[LabelledPicture], count: int, seed: int
+) -> tuple[list[LabelledPicture], list[LabelledPicture]]:
+    """Hold back about `count` pictures, never splitting near-duplicates: (rest, held back).
+
+    The sets hold copies and mirror images of some pictures; with one half in training and one in
+    the test, the test would measure memory.
+    """
+    scenes = scene_numbers([difference_hash(picture.read()) for picture in pictures])
+    held: set[int] = set()
+    size = 0
+    for scene in np.random.default_rng(seed).permutation(scenes.max() + 1):
+        if size >= count:
+            break
+        held.add(int(scene))
+        size += int((scenes == scene).sum())
+    back = [scene in held for scene in scenes.tolist()]
+    return (
+        [p for p, out in zip(pictures, back, strict=True) if not out],
+        [p for p, out in zip(pictures, back, strict=True) if out],
+    )
+
+
+def difference_hash(image: Image) -> NDArray[np.bool_]:
+    """(2, 256) bool: whether brightness rises from cell to cell, for the picture and its mirror."""
+    small = cv2.resize(
+        cv2.cvtColor(image, cv2.COLOR_BGR2GRAY), (17, 16), interpolation=cv2.INTER_AREA
+    )
+    rising = [np.diff(g.astype(np.int16), axis=1).ravel() > 0 for g in (small, small[:, ::-1])]
+    return np.stack(rising)
+
+
+def scene_numbers(hashes: list[NDArray[np.bool_]]) -> NDArray[np.int64]:
+    """(N,) number of the scene of each picture: connected groups of near-duplicates."""
+    bits = np.stack(hashes).astype(np.float32) * 2 - 1
+    agree = np.maximum(bits[:, 0] @ bits[:, 0].T, bits[:, 0] @ bits[:, 1].T)
+    near = (bits.shape[2] - agree) / 2 < DUPLICATE_BITS
+    near |= near.T
+    scenes = np.arange(len(bits))
+    while True:
+        lowest = np.where(near, scenes[None], len(bits)).min(axis=1)
+        if (lowest == scenes).all():
+            return np.unique(scenes, return_inverse=True)[1].astype(np.int64)
+        scenes = lowest
+
+
+def add_boxes(picture: LabelledPicture, boxes: FloatArray) -> LabelledPicture:
+    """Label more people in a picture."""
+    return replace(picture, boxes=np.concatenate([picture.boxes, boxes]).astype(np.float32))
+
+
+def augmented(
+    pictures: list[LabelledPicture], size: int, random: np.random.Generator, mosaic: float
+) -> tuple[Image, FloatArray]:
+    """Draw one training example: a (size, size, 3) picture and its boxes (N, 4) xyxy pixels.
+
+    With chance `mosaic` four pictures share it, which makes many small people; else one does.
+    """
+    if random.random() >= mosaic:
+        image, boxes = _place(_draw(pictures, random), size, size, random)
+    else:
+        image = np.empty((size, size, 3), np.uint8)
+        cut_y, cut_x = (random.uniform(0.3, 0.7, 2) * size).astype(int).tolist()
+        parts: list[FloatArray] = []
+        for y0, y1 in ((0, cut_y), (cut_y, size)):
+            for x0, x1 in ((0, cut_x), (cut_x, size)):
+                tile, found = _place(_draw(pictures, random), y1 - y0, x1 - x0, random)
+                image[y0:y1, x0:x1] = tile
+                parts.append(found + np.array([x0, y0, x0, y0], np.float32))
+        boxes = np.concatenate(parts)
+    return _recolour(image, random), boxes
+
+
+def _draw(pictures: list[LabelledPicture], random: np.random.Generator) -> LabelledPicture:
+    return pictures[int(random.integers(len(pictures)))]
+
+
+def _place(
+    picture: LabelledPicture, height: int, width: int, random: np.random.Generator
+) -> tuple[Image, FloatArray]:
+    """Show a picture in a window: randomly scaled, squeezed, shifted, mirrored."""
+    image = picture.read()
+    h, w = image.shape[:2]
+    fit = min(height / h, width / w) * np.exp(random.uniform(*np.log(ZOOM)))
+    squeeze = np.exp(random.uniform(-0.15, 0.15))
+    sx, sy = fit * squeeze, fit / squeeze
+    mirrored = random.random() < 0.5
+    # The picture's centre may wander by half of what is left over, or of what sticks out.
+    shift = random.uniform(-0.5, 0.5, 2) * np.abs([width - sx * w, height - sy * h])
+    ax = -sx if mirrored else sx
+    bx, by = width / 2 - ax * w / 2 + shift[0], height / 2 - sy * h / 2 + shift[1]
+    # warpAffine maps pixel centres; boxes count from edges: half a pixel apart at each end.
+    matrix = np.array([[ax, 0, bx + ax / 2 - 0.5], [0, sy, by + sy / 2 - 0.5]])
+    view = cv2.warpAffine(
+        image, matrix, (width, height), flags=cv2.INTER_LINEAR, borderValue=(PAD_VALUE,) * 3
+    )
+    x, y = picture.boxes[:, 0::2] * ax + bx, picture.boxes[:, 1::2] * sy + by
+    whole = np.stack([x.min(axis=1), y.min(axis=1), x.max(axis=1), y.max(axis=1)], axis=1)
+    return view.astype(np.uint8, copy=False), visible_boxes(whole.astype(np.float32), height, width)
+
+
+def visible_boxes(boxes: FloatArray, height: int, width: int) -> FloatArray:
+    """Clip boxes (N, 4) to a window and drop those hardly in it (under a quarter, or 4 pixels)."""
+    limit = np.array([width, height, width, height], np.float32)
+    clipped = np.clip(boxes, 0, limit)
+    sides, before = clipped[:, 2:] - clipped[:, :2], boxes[:, 2:] - boxes[:, :2]
+    kept = (sides.prod(axis=1) >= 0.25 * before.prod(axis=1)) & (sides.min(axis=1, initial=4) >= 4)
+    visible: FloatArray = clipped[kept].astype(np.float32)
+    return visible
+
+
+def _recolour(image: Image, random: np.random.Generator) -> Image:
+    """Change hue, saturation and brightness a little; one in twenty loses its colour."""
+    if random.random() < 0.05:
+        grey = cv2.cvtColor(image, cv2.COLOR_BGR2GRAY)
+        return cv2.cvtColor(grey, cv2.COLOR_GRAY2BGR).astype(np.uint8, copy=False)
+    gain = 1 + random.uniform(-1, 1, 3) * (0.015, 0.5, 0.4)
+    steps = np.arange(256)
+    hue, saturation, value = cv2.split(cv2.cvtColor(image, cv2.COLOR_BGR2HSV))
+    tables = (
+        (steps * gain[0] % 180).astype(np.uint8),
+        np.clip(steps * gain[1], 0, 255).astype(np.uint8),
+        np.clip(steps * gain[2], 0, 255).astype(np.uint8),
+    )
+    changed = [cv2.LUT(c, t) for c, t in zip((hue, saturation, value), tables, strict=True)]
+    return cv2.cvtColor(cv2.merge(changed), cv2.COLOR_HSV2BGR).astype(np.uint8, copy=False)
