@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol, cast
@@ -20,8 +19,10 @@ from rtpose.letterbox import (
     letterbox_image,
     plan_letterbox,
 )
-from rtpose.offline import import_openvino, import_ultralytics
+from rtpose.offline import import_ultralytics
+from rtpose.openvino_model import compile_for_cpu, convert, cpu_precision
 from rtpose.pose import FloatArray, Image
+from rtpose.shipped import shipped_detector
 from rtpose.yolo import PersonNetwork, load_model, read_predictions, suppress_overlaps
 
 OVERLAP = 0.6
@@ -136,22 +137,6 @@ def load_detector(
         precision=precision,
         threads=threads,
     )
-
-
-def shipped_detector() -> Path:
-    """Find the detector file that comes with rtpose.
-
-    Raises
-    ------
-    RtposeError
-        If it is not there: the installation is broken.
-    """
-    here = Path(__file__).resolve().parent
-    # The wheel carries the folder inside the package; a checkout has it beside the package.
-    for folder in (here / "weights", here.parent / "weights"):
-        if (folder / "detector.safetensors").is_file():
-            return folder / "detector.safetensors"
-    raise RtposeError("the shipped detector.safetensors is missing: install rtpose again")
 
 
 class PersonDetector:
@@ -317,40 +302,21 @@ def _torch(network: nn.Module, device: str, precision: str | None) -> tuple[Pred
 def _openvino(
     network: PersonNetwork, precision: str | None, threads: int | None
 ) -> tuple[Predict, str]:
-    ov = import_openvino()
-    core = ov.Core()
-    if precision is None:
-        fast = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        precision = "bf16" if fast else "fp32"
-    hints = {"fp32": "f32", "bf16": "bf16"}
-    if precision not in hints:
-        raise RtposeError(f"openvino on the CPU computes in fp32 or bf16, not in {precision}")
-    options: dict[str, Any] = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": hints[precision],
-    }
-    if threads is not None:
-        options["INFERENCE_NUM_THREADS"] = threads
-    with warnings.catch_warnings(), torch.inference_mode():
-        # torch calls tracing deprecated, yet its successor takes twice as long here and fixes the
-        # shape; the traced graph holds for every shape, and openvino reads it.
-        warnings.filterwarnings("ignore", category=FutureWarning)
-        warnings.filterwarnings("ignore", category=DeprecationWarning)
-        example = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
-        traced = cast(Any, torch.jit.trace)(network, example, check_trace=False)
-        graph = ov.convert_model(traced, example_input=example)
-    compiled: dict[tuple[int, ...], Any] = {}
+    example = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+    chosen = cpu_precision(precision)
+    graph = convert(network, example, (-1, -1, -1, 3))
+    requests: dict[tuple[int, ...], Any] = {}
 
     def predict(pictures: Tensor) -> Tensor:
         shape = tuple(pictures.shape)
-        if shape not in compiled:
+        if shape not in requests:
             # A fixed shape lets openvino plan all memory ahead; a video has only one.
             fixed = graph.clone()
             fixed.reshape(shape)
-            compiled[shape] = core.compile_model(fixed, "CPU", options).create_infer_request()
-        return torch.from_numpy(compiled[shape].infer([pictures.numpy()])[0])
+            requests[shape] = compile_for_cpu(fixed, chosen, threads)
+        return torch.from_numpy(requests[shape].infer([pictures.numpy()])[0])
 
-    return predict, precision
+    return predict, chosen
 
 
 def _find(which: str | Path) -> Path:

@@ -23,6 +23,8 @@ from rtpose.offline import import_openvino
 
 log = logging.getLogger(__name__)
 
+_HINTS = {"fp32": "f32", "bf16": "bf16"}
+
 
 def convert(network: nn.Module, example: Tensor, shape: Sequence[int]) -> Any:
     """The network as an OpenVINO graph, from the cache if it was converted before.
@@ -61,38 +63,46 @@ def convert(network: nn.Module, example: Tensor, shape: Sequence[int]) -> Any:
     return model
 
 
-def compile_for_cpu(
-    model: Any, precision: str | None = None, threads: int | None = None
-) -> tuple[Any, str]:
-    """An infer request for a converted network, and the precision it computes in.
+def cpu_precision(precision: str | None = None) -> str:
+    """The precision asked for, or the fastest of this processor.
 
     Parameters
     ----------
-    model : openvino.Model
     precision : {"fp32", "bf16"}, optional
         None is bf16 where the processor has instructions for it, else fp32.
-    threads : int, optional
-        None is one for every core.
 
     Raises
     ------
     RtposeError
-        If the precision is another.
+        If it is another.
     """
-    core = import_openvino().Core()
     if precision is None:
-        capable = "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        precision = "bf16" if capable else "fp32"
-    hints = {"fp32": "f32", "bf16": "bf16"}
-    if precision not in hints:
+        capable = import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        return "bf16" if "BF16" in capable else "fp32"
+    if precision not in _HINTS:
         raise RtposeError(f"openvino on the CPU computes in fp32 or bf16, not in {precision}")
+    return precision
+
+
+def compile_for_cpu(model: Any, precision: str, threads: int | None = None) -> Any:
+    """An infer request for a converted network.
+
+    Parameters
+    ----------
+    model : openvino.Model
+    precision : str
+        As `cpu_precision` gives it.
+    threads : int, optional
+        None is one for every core.
+    """
     options = {
         # one picture at a time on all cores: a frame waits for its detector and its poses
         "PERFORMANCE_HINT": "LATENCY",
-        "INFERENCE_PRECISION_HINT": hints[precision],
+        "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "INFERENCE_NUM_THREADS": threads or os.cpu_count() or 1,
     }
-    return core.compile_model(model, "CPU", options).create_infer_request(), precision
+    core = import_openvino().Core()
+    return core.compile_model(model, "CPU", options).create_infer_request()
 
 
 def _cache_folder() -> Path:

@@ -23,6 +23,11 @@ def weights_folder() -> Path:
     raise RtposeError("the weights that come with rtpose are missing: install it again")
 
 
+def shipped_detector() -> Path:
+    """The person detector."""
+    return weights_folder() / "detector.safetensors"
+
+
 def find_weights(which: str) -> Path:
     """A pose network by the name it ships under (``nano``) or by its path.
 

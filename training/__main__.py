@@ -22,6 +22,7 @@ from rtpose.network import DCHourglass
 from rtpose.skeleton import SKELETONS
 from training.calibrate import calibration_error, fit_calibration, right_or_wrong
 from training.config import read_config
+from training.detector import DetectorConfig, evaluate_detector, train_detector
 from training.evaluate import head_pck, overall, predict, torso_pck
 from training.people import count_sources, read_coco
 from training.run import RunFolder
@@ -101,6 +102,25 @@ def evaluate(
             f"{overall(torso):.2f} ({torso.left_out} left out)",
             f"{overall(head):.2f} ({head.left_out} left out)",
         )
+    Console().print(table)
+
+
+@app.command()
+def detector(
+    start: Annotated[Path, typer.Argument(help="A YOLO11 .pt that knows persons, or ours.")],
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
+    size: Annotated[int, typer.Option(help="Longer side of pictures it is made for.")] = 416,
+    confidence: Annotated[float, typer.Option(help="Least score it is made for.")] = 0.35,
+) -> None:
+    """Fine-tune a person detector, and score it on pictures that training never saw."""
+    settings = DetectorConfig()
+    labels = data / "train.json.gz"
+    made = train_detector(start, labels, data, out, settings, size, confidence)
+    table = Table("pictures", "AP50", "AP50-95", "precision", "recall")
+    for side, scores in evaluate_detector(made, labels, data, settings).items():
+        shown = (scores.ap50, scores.ap50_95, scores.precision, scores.recall)
+        table.add_row(f"{side} px", *(f"{value:.1f}" for value in shown))
     Console().print(table)
 
 

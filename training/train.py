@@ -198,7 +198,7 @@ def make_optimiser(network: nn.Module, config: OptimiserConfig) -> torch.optim.O
         {"params": decayed, "weight_decay": config.weight_decay},
         {"params": others, "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.rate, betas=config.betas)
+    return torch.optim.AdamW(groups, lr=config.rate, betas=config.betas, fused=True)
 
 
 def snapshot(

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 
 from rtpose.checkpoint import Checkpoint
 from rtpose.network import DCHourglass
-from rtpose.openvino_model import compile_for_cpu, convert
+from rtpose.openvino_model import compile_for_cpu, convert, cpu_precision
 
 
 class OpenVinoEngine:
@@ -26,7 +26,8 @@ class OpenVinoEngine:
         self._joints = len(checkpoint.skeleton)
         example = torch.zeros(1, 3, side, side, dtype=torch.uint8)
         graph = convert(_Logits(checkpoint.network).eval(), example, (-1, 3, side, side))
-        self._request, self.precision = compile_for_cpu(graph, precision)
+        self.precision = cpu_precision(precision)
+        self._request = compile_for_cpu(graph, self.precision)
 
     @torch.inference_mode()
     def __call__(self, crops: Tensor) -> Tensor:

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 import torch
 
-from rtpose.detector import PersonDetector, UltralyticsDetector, load_detector, shipped_detector
+from rtpose.detector import PersonDetector, UltralyticsDetector, load_detector
 from rtpose.errors import RtposeError
+from rtpose.shipped import shipped_detector
 from rtpose.yolo import box_iou, load_model
 
 ASSETS = Path(importlib.util.find_spec("ultralytics").origin).parent / "assets"

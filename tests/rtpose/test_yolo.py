@@ -8,8 +8,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from safetensors.torch import load_file, save_file
 
-from rtpose.detector import shipped_detector
 from rtpose.errors import RtposeError
+from rtpose.shipped import shipped_detector
 from rtpose.yolo import (
     PersonNetwork,
     box_iou,

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from rtpose.detector import shipped_detector
 from rtpose.errors import RtposeError
+from rtpose.shipped import shipped_detector
 from rtpose.yolo import load_model
 from training.average_precision import DetectionScores
 from training.detector import (
