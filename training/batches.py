@@ -6,6 +6,7 @@ what an uninterrupted one would have.
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -82,6 +83,19 @@ class _Stream(IterableDataset[Batch]):
 def stream_batches(
     store: Store, skeleton: Skeleton, config: TrainConfig, first: int, size: int
 ) -> Iterator[Batch]:
-    """Batches from number `first` on, made in one other process (a thread halves training)."""
+    """Batches from number `first` on, made in one other process (a thread halves training).
+
+    That process is forked from a fresh server, not from this one: forking a process in which
+    OpenVINO or FFmpeg run threads has crashed it.
+    """
     stream = _Stream(store, skeleton, config, first, size)
-    return iter(DataLoader(stream, batch_size=None, num_workers=1, prefetch_factor=4))
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(["training.batches"])
+    loader = DataLoader(
+        stream,
+        batch_size=None,
+        num_workers=1,
+        prefetch_factor=4,
+        multiprocessing_context=context,
+    )
+    return iter(loader)

@@ -10,6 +10,7 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,13 +43,21 @@ class Store:
         Whom the rows show, in pixels of their pictures.
     """
 
-    crops: NDArray[np.uint8]
+    crops: np.memmap[tuple[int, ...], np.dtype[np.uint8]]
     joints: NDArray[np.float32]
     weights: NDArray[np.float32]
     people: People
 
     def __len__(self) -> int:
         return len(self.people)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Travel to other processes by the map's name, not by its gigabytes."""
+        return _reopen, (self.crops.filename, self.joints, self.weights, self.people)
+
+
+def _reopen(path: str, *rest: Any) -> Store:
+    return Store(np.load(path, mmap_mode="r"), *rest)
 
 
 def trusted_joints(
