@@ -18,6 +18,7 @@ from rich.table import Table
 from rtpose.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from rtpose.engines.eager import EagerEngine
 from rtpose.errors import RtposeError
+from rtpose.metrics import COLUMNS, columns
 from rtpose.network import DCHourglass
 from rtpose.skeleton import SKELETONS
 from training.calibrate import calibration_error, fit_calibration, right_or_wrong
@@ -92,16 +93,24 @@ def evaluate(
     skeleton = checkpoint.skeleton
     people = read_coco(data / f"{split}.json.gz", skeleton)
     scored = predict(people, data, EagerEngine(checkpoint, device), skeleton, flip_test)
-    table = Table("source", "people", "PCK@0.2 torso, 12 joints", "PCKh@0.5, all joints")
+    table = Table("source", "score", "people", "left out", "all", *COLUMNS)
     for source in dict.fromkeys(people.sources):
         part = scored.of_source(source)
-        torso, head = torso_pck(part, skeleton), head_pck(part, skeleton)
-        table.add_row(
-            source,
-            str(len(part.people)),
-            f"{overall(torso):.2f} ({torso.left_out} left out)",
-            f"{overall(head):.2f} ({head.left_out} left out)",
-        )
+        results = {
+            "PCK@0.2, 12 joints": torso_pck(part, skeleton),
+            "PCK@0.2, all joints": torso_pck(part, skeleton, skeleton.joints),
+            "PCKh@0.5, all joints": head_pck(part, skeleton),
+        }
+        for name, result in results.items():
+            rates = columns(result, skeleton)
+            table.add_row(
+                source,
+                name,
+                str(result.people),
+                str(result.left_out),
+                f"{overall(result):.2f}",
+                *(f"{rates[c]:.1f}" for c in COLUMNS),
+            )
     Console().print(table)
 
 

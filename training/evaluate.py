@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from rtpose.engines.base import Engine
 from rtpose.errors import RtposeError
 from rtpose.estimator import Estimator
-from rtpose.metrics import Pck, head_segment_reference, pck, torso_reference
+from rtpose.metrics import MPII_HEAD_SHARE, Pck, head_segment_reference, pck, torso_reference
 from rtpose.pose import FloatArray, Image
 from rtpose.skeleton import Skeleton
 from training.people import People, read_picture
@@ -80,9 +80,9 @@ def torso_pck(
 
 
 def head_pck(scored: Scored, skeleton: Skeleton, threshold: float = 0.5) -> Pck:
-    """PCKh of all labelled joints, against the length of neck to head top."""
+    """PCKh of all labelled joints, against MPII's head size: 0.75 of neck to head top."""
     truth, labelled = scored.people.joints, scored.people.labelled
-    reference = head_segment_reference(truth, labelled, skeleton)
+    reference = head_segment_reference(truth, labelled, skeleton, share=MPII_HEAD_SHARE)
     return pck(scored.joints[..., :2], truth, labelled, reference, threshold)
 
 
