@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 import tempfile
+import threading
 import time
-from contextlib import ExitStack, closing
+from collections.abc import Iterator
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -151,7 +154,6 @@ def _annotate(
     from rtpose.tracker import Tracker
 
     people: set[int | None] = set()
-    interrupted = False
     with ExitStack() as stack:
         # input and output first: they are quick to find fault with, networks are slow to load
         file = stack.enter_context(VideoFile(source))
@@ -178,29 +180,29 @@ def _annotate(
         progress = stack.enter_context(_progress())
         task = progress.add_task(source.name, total=file.info.frames)
         results = stack.enter_context(closing(pose_frames(file, estimator, Tracker())))
+        interrupt = stack.enter_context(_ctrl_c())
         began = time.perf_counter()
-        try:
-            for result in results:
-                if saver:
-                    saver.write(result)
-                draw_poses(
-                    result.frame.image,
-                    result.poses,
-                    shown,
-                    min_score=settings.min_joint,
-                    predicted=estimator.skeleton,
-                )
-                writer.write(result.frame.image, result.frame.time_s)
-                people.update(pose.id for pose in result.poses)
-                progress.advance(task)
-        except KeyboardInterrupt:
-            interrupted = True
-            writer.close(interrupted=True)
+        for result in results:
+            if interrupt.is_set():
+                break
+            if saver:
+                saver.write(result)
+            draw_poses(
+                result.frame.image,
+                result.poses,
+                shown,
+                min_score=settings.min_joint,
+                predicted=estimator.skeleton,
+            )
+            writer.write(result.frame.image, result.frame.time_s)
+            people.update(pose.id for pose in result.poses)
+            progress.advance(task)
         seconds = time.perf_counter() - began
+        writer.close(interrupted=interrupt.is_set())
     engine = estimator.engine
     for line in writer.audio_skipped:
         _console.print(f"note: {line}", style="yellow", markup=False)
-    if interrupted:
+    if interrupt.is_set():
         _console.print(f"stopped: {out} holds the frames up to here", style="yellow", markup=False)
     elif file.broken:
         _console.print(f"warning: {source} {file.broken}", style="yellow", markup=False)
@@ -209,8 +211,27 @@ def _annotate(
         f"{settings.model} by {engine.name} {engine.precision} on {engine.device}",
         markup=False,
     )
-    if interrupted:
+    if interrupt.is_set():
         raise typer.Exit(_INTERRUPTED)
+
+
+@contextmanager
+def _ctrl_c() -> Iterator[threading.Event]:
+    """An event that Ctrl-C sets, so that work stops between two frames and not inside one.
+
+    A second Ctrl-C interrupts whatever runs, as without this.
+    """
+    pressed = threading.Event()
+
+    def press(number: int, frame: object) -> None:
+        pressed.set()
+        signal.signal(signal.SIGINT, before)
+
+    before = signal.signal(signal.SIGINT, press)
+    try:
+        yield pressed
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class _Speed(ProgressColumn):
