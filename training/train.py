@@ -118,8 +118,8 @@ def train(
     evaluate : callable
         Scores the averaged weights; called now and then and at the end.
     save_best : callable
-        Called with the averaged network, the crop size and its scores whenever the first score is
-        the best so far at the last phase's crop size or the run's first at a size.
+        Called with the averaged network, the crop size and its scores whenever the first of the
+        scores is the best so far.
     resume : bool
         Go on from the run's checkpoint, exactly.
 

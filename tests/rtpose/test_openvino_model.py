@@ -1,0 +1,83 @@
+import logging
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+import pytest
+import torch
+from torch import nn
+
+from rtpose import openvino_model
+from rtpose.errors import RtposeError
+from rtpose.openvino_model import compile_for_cpu, convert, cpu_precision
+
+EXAMPLE = torch.zeros(1, 3, 8, 8)
+SHAPE = (-1, 3, 8, 8)
+
+
+def small(seed: int = 0) -> nn.Module:
+    torch.manual_seed(seed)
+    return nn.Sequential(nn.Conv2d(3, 4, 3, padding=1), nn.ReLU()).eval()
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / name)
+    return tmp_path / "rtpose" / "openvino"
+
+
+def run(model: object, pixels: torch.Tensor) -> torch.Tensor:
+    request = compile_for_cpu(model, "fp32")
+    return torch.from_numpy(np.array(request.infer([pixels.numpy()])[0]))
+
+
+def test_same_answers_for_any_batch_from_the_graph_and_from_the_cache(cache: Path):
+    network = small()
+    for model in (convert(network, EXAMPLE, SHAPE), convert(network, EXAMPLE, SHAPE)):
+        for count in (1, 3):
+            pixels = torch.rand(count, 3, 8, 8)
+            torch.testing.assert_close(run(model, pixels), network(pixels), rtol=1e-4, atol=1e-5)
+    assert len(list(cache.iterdir())) == 1
+
+
+def test_second_time_nothing_is_traced(cache: Path, monkeypatch: pytest.MonkeyPatch):
+    convert(small(), EXAMPLE, SHAPE)
+    monkeypatch.setattr(torch.jit, "trace", lambda *_, **__: pytest.fail("traced again"))
+    convert(small(), EXAMPLE, SHAPE)
+
+
+def test_other_weights_or_shapes_are_other_graphs(cache: Path):
+    convert(small(0), EXAMPLE, SHAPE)
+    convert(small(1), EXAMPLE, SHAPE)
+    convert(small(0), EXAMPLE, (1, 3, 8, 8))
+    assert len(list(cache.iterdir())) == 3
+
+
+def test_a_damaged_entry_is_made_again_and_said(cache: Path, caplog: pytest.LogCaptureFixture):
+    network = small()
+    convert(network, EXAMPLE, SHAPE)
+    (path,) = cache.glob("*/model.xml")
+    path.write_text("<nonsense")
+    with caplog.at_level(logging.WARNING):
+        model = convert(network, EXAMPLE, SHAPE)
+    assert "is damaged and made again" in caplog.text
+    pixels = torch.rand(1, 3, 8, 8)
+    torch.testing.assert_close(run(model, pixels), network(pixels), rtol=1e-4, atol=1e-5)
+    assert path.read_text().startswith("<?xml")
+
+
+def test_without_a_place_to_keep_it_it_works_all_the_same(
+    cache: Path, caplog: pytest.LogCaptureFixture
+):
+    cache.parent.parent.mkdir(exist_ok=True)
+    cache.parent.write_text("a file where the folder should be")
+    with caplog.at_level(logging.INFO, logger=openvino_model.__name__):
+        convert(small(), EXAMPLE, SHAPE)
+    assert "is not kept" in caplog.text
+
+
+def test_precision():
+    assert cpu_precision("fp32") == "fp32"
+    assert cpu_precision() in ("fp32", "bf16")
+    with pytest.raises(RtposeError, match="fp32 or bf16, not in int8"):
+        cpu_precision("int8")
