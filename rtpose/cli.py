@@ -50,7 +50,7 @@ OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace exis
 ModelOption = Annotated[str, typer.Option(help="Pose network: nano, or a .safetensors file.")]
 DetectorOption = Annotated[
     str | None,
-    typer.Option(help="Person detector: a model file for ultralytics. [default: the shipped one]"),
+    typer.Option(help="Person detector: a model file for ultralytics; else the shipped one."),
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 EngineOption = Annotated[
@@ -58,7 +58,7 @@ EngineOption = Annotated[
 ]
 ConfidenceOption = Annotated[
     float | None,
-    typer.Option(min=0, max=1, help="Least score of a person. [default: the detector's own]"),
+    typer.Option(min=0, max=1, help="Least score of a person; else the detector's own."),
 ]
 JointOption = Annotated[
     float, typer.Option(min=0, max=1, help="Least score of a joint that is drawn.")
@@ -93,7 +93,7 @@ def video(
     source: Annotated[Path, typer.Argument(metavar="INPUT", help="A video file.")],
     out: Annotated[
         Path | None,
-        typer.Option(help="Video with skeletons, .mp4, .mov or .mkv. [default: INPUT.pose.mp4]"),
+        typer.Option(help="Video with skeletons: .mp4, .mov or .mkv; else INPUT.pose.mp4."),
     ] = None,
     save: SaveOption = None,
     overwrite: OverwriteOption = False,
