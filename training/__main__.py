@@ -44,6 +44,9 @@ def train(
     data: DataOption,
     run: Annotated[Path, typer.Option(help="Folder for metrics and checkpoints.")],
     resume: Annotated[bool, typer.Option(help="Go on from the run's last checkpoint.")] = False,
+    start: Annotated[
+        Path | None, typer.Option(help="Begin with the weights of this .safetensors network.")
+    ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Train a network; the best averaged weights stand in RUN/best.safetensors."""
@@ -77,7 +80,8 @@ def train(
         }
         save_checkpoint(run / "best.safetensors", Checkpoint(network, skeleton, size, about=about))
 
-    train_network(settings, store, folder, evaluate_average, save_best, resume, device)
+    beginning = load_checkpoint(start).network if start else None
+    train_network(settings, store, folder, evaluate_average, save_best, resume, beginning, device)
 
 
 @app.command()

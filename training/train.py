@@ -102,6 +102,7 @@ def train(
     evaluate: Evaluate,
     save_best: Callable[[DCHourglass, int, dict[str, float]], None],
     resume: bool,
+    start: DCHourglass | None = None,
     device: str = "cpu",
     report_every_s: float = 30.0,
     save_every_s: float = 240.0,
@@ -122,6 +123,13 @@ def train(
         scores is the best so far.
     resume : bool
         Go on from the run's checkpoint, exactly.
+    start : DCHourglass, optional
+        Trained weights to begin with instead of random ones.
+
+    Raises
+    ------
+    RtposeError
+        If `start` is another network than the config's, or the loss is not finite.
 
     Returns
     -------
@@ -129,6 +137,13 @@ def train(
         The last scores.
     """
     network, skeleton = build_network(config)
+    if start is not None:
+        if start.architecture != network.architecture:
+            raise RtposeError(
+                f"the weights to start from are {start.architecture}, "
+                f"the config asks for {network.architecture}"
+            )
+        network.load_state_dict(start.state_dict())
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average, _ = build_network(config)
     average = average.to(device).eval()

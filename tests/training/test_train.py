@@ -8,7 +8,7 @@ import torch
 from rtpose.checkpoint import Checkpoint
 from rtpose.engines.eager import EagerEngine
 from rtpose.errors import RtposeError
-from rtpose.network import DCHourglass
+from rtpose.network import Architecture, DCHourglass
 from rtpose.skeleton import BODY21
 from training.config import AugmentConfig, OptimiserConfig, TrainConfig, parse
 from training.evaluate import head_pck, overall, predict, torso_pck
@@ -77,6 +77,28 @@ def test_another_networks_checkpoint_is_refused(store: Store, tmp_path: Path):
     wider = parse(TrainConfig, TINY | {"network": {"stacks": 2, "channels": 16, "depth": 2}}, "w")
     with pytest.raises(RtposeError, match="checkpoint is of another network"):
         run_training(wider, store, tmp_path, resume=True)
+
+
+def test_training_may_start_from_trained_weights(store: Store, tmp_path: Path):
+    """With a rate of nothing, what comes out is what went in."""
+    still = TINY | {
+        "optimiser": {"rate": 0.0, "warmup_steps": 1},
+        "phases": [{"size": 64, "images": 8}],
+    }
+    config = parse(TrainConfig, still, "still")
+    torch.manual_seed(7)
+    trained = DCHourglass(Architecture(2, 8, 21, depth=2))
+    tmp_path.mkdir(exist_ok=True)
+    seen: list[DCHourglass] = []
+    evaluate = lambda network, size: (seen.append(network), {"score": 0.0})[1]  # noqa: E731
+    train(config, store, RunFolder(tmp_path), evaluate, lambda *_: None, False, trained)
+    weights = trained.state_dict()
+    for name, parameter in seen[-1].named_parameters():
+        torch.testing.assert_close(parameter, weights[name])
+
+    wider = DCHourglass(Architecture(2, 16, 21, depth=2))
+    with pytest.raises(RtposeError, match="the weights to start from are"):
+        train(config, store, RunFolder(tmp_path), evaluate, lambda *_: None, False, wider)
 
 
 def test_damaged_or_missing_checkpoint(tmp_path: Path):
