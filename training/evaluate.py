@@ -87,8 +87,9 @@ def head_pck(scored: Scored, skeleton: Skeleton, threshold: float = 0.5) -> Pck:
 
 
 def overall(result: Pck) -> float:
-    """Percentage of all counted joints that are right."""
-    return 100.0 * float(result.correct.sum()) / max(int(result.counted.sum()), 1)
+    """Percentage of all counted joints that are right; NaN where none was counted."""
+    counted = int(result.counted.sum())
+    return 100.0 * float(result.correct.sum()) / counted if counted else float("nan")
 
 
 def _only(
