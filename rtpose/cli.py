@@ -147,7 +147,8 @@ def _annotate(
 
     from rtpose.draw import draw_poses
     from rtpose.estimator import load_estimator
-    from rtpose.media.sinks import JsonlWriter, VideoWriter
+    from rtpose.media.jsonl import JsonlWriter
+    from rtpose.media.sinks import VideoWriter
     from rtpose.media.sources import VideoFile
     from rtpose.skeleton import find_skeleton
     from rtpose.stream import pose_frames

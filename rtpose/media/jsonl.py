@@ -1,0 +1,116 @@
+"""Where joints go: one line of JSON a frame."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from types import TracebackType
+
+from rtpose.errors import RtposeError
+from rtpose.media.sinks import check_target
+from rtpose.pose import FrameResult, Pose
+from rtpose.skeleton import Skeleton
+
+
+class JsonlWriter:
+    """One line of JSON for each frame, as it comes.
+
+    A line stands for itself, there is no header::
+
+        {"frame": 0, "time_s": 0.0, "width": 640, "height": 480, "people": [
+            {"id": 1, "score": 0.93, "box": [x0, y0, x1, y1],
+             "joints": {"right_ankle": [x, y, score], ...}}]}
+
+    ``id`` is null before tracking. Coordinates are pixels of the frame, rounded to hundredths,
+    scores to four digits, times to microseconds. Every line is complete when it is written, so
+    the file is under its final name from the start and stays there whatever happens after.
+
+    Parameters
+    ----------
+    path : str or Path
+        Ends in .jsonl.
+    skeleton : Skeleton
+        Names of the joints, in the order of the poses' arrays.
+    overwrite : bool
+        Replace an existing file.
+
+    Attributes
+    ----------
+    path : Path
+    frames : int
+        Lines written.
+
+    Raises
+    ------
+    RtposeError
+        If the suffix is another, the folder is missing or not writable, or the file exists and
+        may not be overwritten.
+    """
+
+    def __init__(self, path: str | Path, skeleton: Skeleton, *, overwrite: bool = False) -> None:
+        self.path = Path(path)
+        self.frames = 0
+        self._joints = skeleton.joints
+        if self.path.suffix.lower() != ".jsonl":
+            raise RtposeError(f"{self.path}: the name of a file of JSON lines must end in .jsonl")
+        check_target(self.path, overwrite)
+        try:
+            self._file = self.path.open("w" if overwrite else "x", buffering=1, encoding="utf-8")
+        except OSError as error:
+            raise RtposeError(
+                f"{self.path} cannot be written ({error.strerror}); choose another folder"
+            ) from error
+
+    def write(self, result: FrameResult) -> None:
+        """Write one frame's line.
+
+        Raises
+        ------
+        RtposeError
+            If the file can no longer be written: a full disk.
+        ValueError
+            If a pose has another number of joints than the skeleton, or a number is not finite.
+        """
+        frame = result.frame
+        height, width = frame.image.shape[:2]
+        line = {
+            "frame": frame.index,
+            "time_s": round(frame.time_s, 6),
+            "width": width,
+            "height": height,
+            "people": [self._person(pose) for pose in result.poses],
+        }
+        text = json.dumps(line, allow_nan=False)
+        try:
+            self._file.write(text + "\n")
+        except OSError as error:
+            raise RtposeError(
+                f"{self.path} cannot be written further ({error.strerror}); is the disk full?"
+            ) from error
+        self.frames += 1
+
+    def close(self) -> None:
+        """Close the file."""
+        self._file.close()
+
+    def __enter__(self) -> JsonlWriter:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _person(self, pose: Pose) -> dict[str, object]:
+        return {
+            "id": pose.id,
+            "score": round(float(pose.score), 4),
+            "box": [round(v, 2) for v in pose.box.tolist()],
+            "joints": {
+                name: [round(x, 2), round(y, 2), round(score, 4)]
+                for name, (x, y, score) in zip(self._joints, pose.joints.tolist(), strict=True)
+            },
+        }
