@@ -62,7 +62,7 @@ class Detector(Protocol):
         self, image: Image, *, confidence: float | None = None, overlap: float | None = None
     ) -> Detections:
         """Find the people in one picture; see `detect`."""
-        ...
+        return self.detect([image], confidence=confidence, overlap=overlap)[0]
 
     def detect(
         self,
@@ -139,7 +139,7 @@ def load_detector(
     )
 
 
-class PersonDetector:
+class PersonDetector(Detector):
     """Our one-class YOLO: letterbox, network, non-maximum suppression.
 
     Not to be called from two threads at once.
@@ -180,12 +180,6 @@ class PersonDetector:
         self.size = size
         self.confidence = confidence
 
-    def __call__(
-        self, image: Image, *, confidence: float | None = None, overlap: float | None = None
-    ) -> Detections:
-        """Find the people in one picture; see `Detector`."""
-        return self.detect([image], confidence=confidence, overlap=overlap)[0]
-
     def detect(
         self,
         images: Sequence[Image],
@@ -207,7 +201,7 @@ class PersonDetector:
             return [_read(one, plan, confidence, overlap) for one in raw]
 
 
-class UltralyticsDetector:
+class UltralyticsDetector(Detector):
     """Any model that ultralytics reads and that knows persons, run by ultralytics itself.
 
     Parameters
@@ -236,12 +230,6 @@ class UltralyticsDetector:
         self.device = device
         self.size = size
         self.confidence = confidence
-
-    def __call__(
-        self, image: Image, *, confidence: float | None = None, overlap: float | None = None
-    ) -> Detections:
-        """Find the people in one picture; see `Detector`."""
-        return self.detect([image], confidence=confidence, overlap=overlap)[0]
 
     def detect(
         self,
