@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import inspect
 import logging
@@ -47,7 +48,7 @@ def convert(network: nn.Module, example: Tensor, shape: Sequence[int]) -> Any:
     path = folder / "model.xml"
     if path.exists():
         try:
-            return ov.Core().read_model(path)
+            return _core().read_model(path)
         except RuntimeError as error:
             log.warning("%s is damaged and made again (%s)", folder, str(error).splitlines()[0])
             shutil.rmtree(folder)
@@ -77,7 +78,7 @@ def cpu_precision(precision: str | None = None) -> str:
         If it is another.
     """
     if precision is None:
-        capable = import_openvino().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+        capable = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
         return "bf16" if "BF16" in capable else "fp32"
     if precision not in _HINTS:
         raise RtposeError(f"openvino on the CPU computes in fp32 or bf16, not in {precision}")
@@ -101,8 +102,18 @@ def compile_for_cpu(model: Any, precision: str, threads: int | None = None) -> A
         "INFERENCE_PRECISION_HINT": _HINTS[precision],
         "INFERENCE_NUM_THREADS": threads or os.cpu_count() or 1,
     }
-    core = import_openvino().Core()
-    return core.compile_model(model, "CPU", options).create_infer_request()
+    return _core().compile_model(model, "CPU", options).create_infer_request()
+
+
+@functools.cache
+def _core() -> Any:
+    """OpenVINO's one core of this process, kept to its end.
+
+    Each core gives the calling thread a stack of its own for signal handlers, and takes it away
+    when it goes: with several, the thread is left with one that is freed, and the next Ctrl-C or
+    ended child process is a segmentation fault.
+    """
+    return import_openvino().Core()
 
 
 def _cache_folder() -> Path:

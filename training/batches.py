@@ -6,7 +6,6 @@ what an uninterrupted one would have.
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -85,17 +84,15 @@ def stream_batches(
 ) -> Iterator[Batch]:
     """Batches from number `first` on, made in one other process (a thread halves training).
 
-    That process is forked from a fresh server, not from this one: forking a process in which
-    OpenVINO or FFmpeg run threads has crashed it.
+    That process is spawned, not forked: forking one in which OpenVINO or FFmpeg run threads has
+    crashed it, and one forked from a server outlives a killed run.
     """
     stream = _Stream(store, skeleton, config, first, size)
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["training.batches"])
     loader = DataLoader(
         stream,
         batch_size=None,
         num_workers=1,
         prefetch_factor=4,
-        multiprocessing_context=context,
+        multiprocessing_context="spawn",
     )
     return iter(loader)

@@ -1,4 +1,8 @@
 import logging
+import os
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +85,29 @@ def test_precision():
     assert cpu_precision() in ("fp32", "bf16")
     with pytest.raises(RtposeError, match="fp32 or bf16, not in int8"):
         cpu_precision("int8")
+
+
+SIGNAL_AFTER_MODELS = """
+import gc, signal, torch
+from rtpose.openvino_model import compile_for_cpu, convert
+network = torch.nn.Conv2d(3, 4, 3).eval()
+models = [
+    compile_for_cpu(convert(network, torch.zeros(1, 3, 8, 8), (1, 3, 8, 8)), "fp32")
+    for _ in range(3)
+]
+while models:
+    del models[0]
+    gc.collect()
+signal.signal(signal.SIGUSR1, lambda *_: print("handled"))
+signal.raise_signal(signal.SIGUSR1)
+"""
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGUSR1"), reason="no user signals on this system")
+def test_signals_are_handled_after_models_are_gone():
+    done = subprocess.run(
+        [sys.executable, "-c", SIGNAL_AFTER_MODELS],
+        capture_output=True, text=True, check=False,
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "handled\n"), done.stderr
