@@ -158,7 +158,6 @@ def calibrate(
 
 def main() -> None:
     """Run the command line; bad input ends in one line and exit code 2."""
-    torch.set_num_threads(max(torch.get_num_threads(), 1))
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
     try:
         app()
