@@ -1,0 +1,50 @@
+"""What several commands ask for in the same words."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+SaveOption = Annotated[
+    Path | None, typer.Option(help="Also write the joints, a line of JSON a frame: poses.jsonl.")
+]
+OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
+ModelOption = Annotated[str, typer.Option(help="Pose network: nano, or a .safetensors file.")]
+DetectorOption = Annotated[
+    str | None,
+    typer.Option(help="Person detector: a model file for ultralytics; else the shipped one."),
+]
+DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
+EngineOption = Annotated[
+    str, typer.Option(help="What runs the pose network: auto, eager, openvino.")
+]
+ConfidenceOption = Annotated[
+    float | None,
+    typer.Option(min=0, max=1, help="Least score of a person; else the detector's own."),
+]
+JointOption = Annotated[
+    float, typer.Option(min=0, max=1, help="Least score of a joint that is drawn.")
+]
+SkeletonOption = Annotated[
+    str, typer.Option(help="Joints drawn: body21, mpii16, coco17, lsp14 or flic11.")
+]
+FlipOption = Annotated[
+    bool, typer.Option(help="Average with the mirror image: more exact, half as fast.")
+]
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What finds the people, what places the joints, and which of them are drawn."""
+
+    model: str = "nano"
+    detector: str | None = None
+    device: str = "auto"
+    engine: str = "auto"
+    confidence: float | None = None
+    min_joint: float = 0.3
+    skeleton: str = "body21"
+    flip_test: bool = False
