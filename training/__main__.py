@@ -16,6 +16,8 @@ from rich.console import Console
 from rich.table import Table
 
 from rtpose.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from rtpose.datasets.coco import read_coco
+from rtpose.datasets.people import count_sources
 from rtpose.engines.eager import EagerEngine
 from rtpose.errors import RtposeError
 from rtpose.metrics import COLUMNS, columns
@@ -25,7 +27,6 @@ from training.calibrate import calibration_error, fit_calibration, right_or_wron
 from training.config import read_config
 from training.detector import DetectorConfig, evaluate_detector, train_detector
 from training.evaluate import head_pck, overall, predict, torso_pck
-from training.people import count_sources, read_coco
 from training.run import RunFolder
 from training.store import open_store
 from training.train import train as train_network

@@ -9,13 +9,13 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpose.datasets.people import People, read_picture
 from rtpose.engines.base import Engine
 from rtpose.errors import RtposeError
 from rtpose.estimator import Estimator
 from rtpose.metrics import MPII_HEAD_SHARE, Pck, head_segment_reference, pck, torso_reference
 from rtpose.pose import FloatArray, Image
 from rtpose.skeleton import Skeleton
-from training.people import People, read_picture
 
 LIMB_JOINTS = tuple(
     f"{side}_{part}"

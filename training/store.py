@@ -16,9 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
+from rtpose.datasets.people import People, read_picture
 from rtpose.errors import RtposeError
 from rtpose.geometry import crop_squares, cut_crops
-from training.people import People, read_picture
 
 STORE_SIDE = 256
 """Pixels of a stored square: about the resolution of the single-person pictures we train on."""

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from rtpose.datasets.coco import read_coco
 from rtpose.skeleton import BODY21
 from training.batches import draw_chances, make_batch, stream_batches
 from training.config import TrainConfig, parse
-from training.people import read_coco
 from training.store import Store, open_store
 
 CONFIG = parse(

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from rtpose.datasets.coco import read_coco
+from rtpose.datasets.people import People
 from rtpose.errors import RtposeError
 from rtpose.skeleton import BODY21
 from training.evaluate import Scored, head_pck, overall, predict, torso_pck
-from training.people import People, read_coco
 
 
 def moved(people: People, by: float) -> Scored:

@@ -3,9 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rtpose.datasets.coco import read_coco
+from rtpose.datasets.people import People
 from rtpose.errors import RtposeError
 from rtpose.skeleton import BODY21
-from training.people import People, read_coco
 from training.store import STORE_SIDE, open_store, trusted_joints
 
 

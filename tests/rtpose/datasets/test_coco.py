@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rtpose.datasets.coco import read_coco
+from rtpose.datasets.people import count_sources
 from rtpose.errors import RtposeError
 from rtpose.skeleton import BODY21, COCO17
-from training.people import count_sources, read_coco
 
 
 def write(path: Path, data: object) -> Path:
