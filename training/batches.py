@@ -1,4 +1,4 @@
-"""An endless stream of augmented batches, made beside the training process.
+"""An endless stream of augmented batches: made beside the training process, or on its GPU.
 
 Batch i is a function of the seed and of i alone, so a run that resumes at step i sees exactly
 what an uninterrupted one would have.
@@ -6,8 +6,9 @@ what an uninterrupted one would have.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -49,22 +50,49 @@ def draw_chances(sources: tuple[str, ...], weights: dict[str, float]) -> Tensor:
 
 
 def make_batch(
-    store: Store, chances: Tensor, skeleton: Skeleton, config: TrainConfig, step: int, size: int
+    store: Store,
+    crops_of: Callable[[Tensor], Tensor],
+    chances: Tensor,
+    skeleton: Skeleton,
+    config: TrainConfig,
+    step: int,
+    size: int,
 ) -> Batch:
-    """Batch number `step` at crop side `size`."""
-    random = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-    rows = torch.multinomial(chances, config.batch, replacement=True, generator=random)
-    crops = torch.from_numpy(np.stack([store.crops[i] for i in rows.tolist()]))
+    """Batch number `step` at crop side `size`.
+
+    Parameters
+    ----------
+    store : Store
+    crops_of : callable
+        Rows of the store, (B,), to their crops, (B, 3, S, S) uint8, on the device that is to do
+        the work.
+    chances : (N,) float64
+        See `draw_chances`.
+    skeleton : Skeleton
+    config : TrainConfig
+    step, size : int
+    """
+    seed = config.seed * 1_000_003 + step
+    draw = torch.Generator().manual_seed(seed)
+    rows = torch.multinomial(chances, config.batch, replacement=True, generator=draw)
+    crops = crops_of(rows)
+    device = crops.device
+    random = draw if device.type == "cpu" else torch.Generator(device).manual_seed(seed)
     pictures, joints, weights, absent = augment(
         crops,
-        torch.from_numpy(store.joints[rows.numpy()]),
-        torch.from_numpy(store.weights[rows.numpy()]),
-        torch.tensor(skeleton.flip),
+        torch.from_numpy(store.joints[rows.numpy()]).to(device),
+        torch.from_numpy(store.weights[rows.numpy()]).to(device),
+        torch.tensor(skeleton.flip, device=device),
         size,
         config.augment,
         random,
     )
     return Batch(pictures, joints, weights, absent, rows)
+
+
+def host_crops(store: Store, rows: Tensor) -> Tensor:
+    """(B, 3, S, S) uint8 crops of `rows`, read from the memory map."""
+    return torch.from_numpy(np.stack([store.crops[i] for i in rows.tolist()]))
 
 
 class _Stream(IterableDataset[Batch]):
@@ -78,18 +106,30 @@ class _Stream(IterableDataset[Batch]):
     def __iter__(self) -> Iterator[Batch]:
         step = self.first
         while True:
-            yield make_batch(self.store, self.chances, self.skeleton, self.config, step, self.size)
+            yield make_batch(
+                self.store,
+                partial(host_crops, self.store),
+                self.chances,
+                self.skeleton,
+                self.config,
+                step,
+                self.size,
+            )
             step += 1
 
 
 def stream_batches(
-    store: Store, skeleton: Skeleton, config: TrainConfig, first: int, size: int
+    store: Store, skeleton: Skeleton, config: TrainConfig, first: int, size: int, device: str
 ) -> Iterator[Batch]:
-    """Batches from number `first` on, made in one other process (a thread halves training).
+    """Batches from number `first` on.
 
-    That process is spawned, not forked: forking one in which OpenVINO or FFmpeg run threads has
-    crashed it, and one forked from a server outlives a killed run.
+    On a GPU all crops are taken into its memory (197 KB a person) and changed there. Without one
+    they are made in one other process, for a thread halves training. That process is spawned, not
+    forked: forking one in which OpenVINO or FFmpeg run threads has crashed it, and one forked
+    from a server outlives a killed run.
     """
+    if torch.device(device).type != "cpu":
+        return device_batches(store, skeleton, config, first, size, device)
     stream = _Stream(store, skeleton, config, first, size)
     loader = DataLoader(
         stream,
@@ -99,3 +139,16 @@ def stream_batches(
         multiprocessing_context="spawn",
     )
     return iter(loader)
+
+
+def device_batches(
+    store: Store, skeleton: Skeleton, config: TrainConfig, first: int, size: int, device: str
+) -> Iterator[Batch]:
+    """Batches from number `first` on, from crops that stay in the device's memory."""
+    crops = torch.from_numpy(np.asarray(store.crops)).to(device)
+    chances = draw_chances(store.people.sources, config.data.source_weights)
+    step = first
+    while True:
+        take = lambda rows: crops[rows.to(crops.device)]  # noqa: E731
+        yield make_batch(store, take, chances, skeleton, config, step, size)
+        step += 1
