@@ -33,7 +33,7 @@ SIZE = 200.0
 RATES = (5, 30, 60)
 SCORES = (0.9, 0.7, 0.5)
 SECONDS, SETTLED_S, JOINTS = 30, 1, 16
-PARAMETERS = ((0.5, 10.0), (0.5, 5.0), (0.5, 20.0), (1.0, 10.0), (0.25, 10.0), (1.0, 0.01))
+PARAMETERS = ((0.5, 6.0), (0.5, 3.0), (0.5, 12.0), (1.0, 6.0), (0.25, 6.0), (1.0, 0.01))
 """Minimum cutoff and beta: those in use first, then their neighbours, then a plain low-pass."""
 
 MOTIONS: dict[str, Callable[[FloatArray], tuple[FloatArray, FloatArray]]] = {

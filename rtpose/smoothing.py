@@ -17,10 +17,10 @@ from rtpose.pose import Pose
 
 FloatArray = NDArray[np.float64]
 
-# Where jitter has fallen to under half and lag is half a frame, at 30 frames a second: see
-# benchmarks/results/smoothing.md.
+# At 30 frames a second they take more than half of a sure joint's jitter, for a lag of half a
+# frame: see benchmarks/results/smoothing.md.
 _MIN_CUTOFF_HZ = 0.5
-_BETA = 10.0
+_BETA = 6.0
 # Cutoff of the speed, as in the paper.
 _SPEED_CUTOFF_HZ = 1.0
 # A body most of whose joints are this many sizes from their smoothed places did not move there.
@@ -36,7 +36,6 @@ class _Past:
     """One person when last seen, in pixels and seconds; NaN for a joint that was nowhere."""
 
     time_s: float
-    given: FloatArray  # (K, 2)
     smooth: FloatArray  # (K, 2)
     velocity: FloatArray  # (K, 2), smoothed
 
@@ -122,22 +121,19 @@ class Smoother:
         sizes = _sizes(np.stack([pose.box for pose in people]))[:, None]
 
         nowhere = np.full(given.shape[1:], np.nan)
-        newcomer = _Past(time_s, nowhere, nowhere, np.zeros_like(nowhere))
+        newcomer = _Past(time_s, nowhere, np.zeros_like(nowhere))
         ids = [pose.id for pose in people if pose.id is not None]
         before = [self._people.get(i, newcomer) for i in ids]
         step_s = np.array([time_s - past.time_s for past in before])[:, None, None]
         smooth = np.stack([past.smooth for past in before])
         velocity = np.stack([past.velocity for past in before])
 
-        # The speed of the given places, not of given from smoothed ones as in the paper: the
-        # distance between those depends on the frame rate.
-        moved = given - np.stack([past.given for past in before])
-        latest = moved / np.maximum(step_s, _LEAST_STEP_S)
+        way = given - smooth
+        latest = way / np.maximum(step_s, _LEAST_STEP_S)
         velocity = velocity + _gain(_SPEED_CUTOFF_HZ, step_s) * (latest - velocity)
         speed = np.linalg.norm(velocity, axis=-1) / sizes
         cutoff_hz = self._min_cutoff_hz + self._beta * scores**2 * speed
 
-        way = given - smooth
         distance = np.linalg.norm(way, axis=-1)  # NaN if nowhere now or before
         comparable = np.isfinite(distance).sum(-1, keepdims=True)
         jumped = 2 * (distance > _JUMP * sizes).sum(-1, keepdims=True) > comparable
@@ -145,7 +141,7 @@ class Smoother:
         smooth = np.where(goes_on, smooth + _gain(cutoff_hz[..., None], step_s) * way, given)
         velocity = np.where(goes_on, velocity, 0.0)
         for row, i in enumerate(ids):
-            self._people[i] = _Past(time_s, given[row], smooth[row], velocity[row])
+            self._people[i] = _Past(time_s, smooth[row], velocity[row])
 
         joints[..., :2] = np.where(finite, smooth, joints[..., :2])
         return joints.astype(np.float32)

@@ -43,7 +43,8 @@ def moving(fps, seconds=4, joints=4):
     return 300 + SIZE * np.stack([0.2 * np.sin(angle), 0.1 * np.cos(angle)], axis=-1)
 
 
-coordinates = st.floats(-2000, 2000, width=32)
+# whole sixteenths: between 1e-35 and 1000, double precision cannot step exactly
+coordinates = st.integers(-32000, 32000).map(lambda n: n / 16)
 steps_s = st.sampled_from([0.0, 1e-6, 0.004, 1 / 60, 1 / 30, 0.2, 0.5, 3.0, -0.1, -2.0])
 
 
@@ -136,7 +137,7 @@ def test_frame_rates_are_filtered_alike():
     """The same motion, seen at 30 and 60 frames a second, is smoothed onto the same path."""
     slow, fast = run(moving(30), 30), run(moving(60), 60)[::2]
     moved = np.linalg.norm(moving(30) - moving(30).mean(0), axis=-1).mean()
-    assert np.linalg.norm(slow - fast, axis=-1).mean() < 0.06 * moved
+    assert np.linalg.norm(slow - fast, axis=-1).mean() < 0.03 * moved
 
 
 def test_unsure_joints_move_less_readily():
