@@ -135,7 +135,7 @@ class BrowserView:
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._stop.set)
         self._thread.join(timeout=10)
-        self._encoder.shutdown(wait=False, cancel_futures=True)
+        self._encoder.shutdown(cancel_futures=True)  # waits for one picture at most
 
     def _run(self, listener: socket.socket, started: Future[None]) -> None:
         asyncio.run(self._serve(listener, started))
@@ -169,8 +169,8 @@ class BrowserView:
         """Answer only who may see: see the class for the rules."""
         if not self._is_ours(request.host):
             raise web.HTTPForbidden(text=f"{request.host} is not a name of this machine\n")
-        origin = request.headers.get("Origin")
-        if origin is not None and urlsplit(origin).netloc.lower() != request.host.lower():
+        own = [f"{scheme}://{request.host.lower()}" for scheme in ("http", "https")]
+        if request.headers.get("Origin", own[0]).lower() not in own:
             raise web.HTTPForbidden(text="pages of other sites may not look\n")
         if self._token is not None and not secrets.compare_digest(
             request.query.get("token", "").encode(), self._token.encode()
