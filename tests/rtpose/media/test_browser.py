@@ -332,6 +332,24 @@ def test_a_button_works_while_no_frame_comes(view):
     assert ask(press) == [Action.PAUSE]
 
 
+def test_questions_do_not_pile_up(view):
+    async def watch(session):
+        async with session.ws_connect(live(view.address)) as viewer:
+            for word in ["poses"] * 20 + ["pause"]:
+                await viewer.send_str(word)
+            while not view.actions():
+                await asyncio.sleep(0.01)
+            for answered in range(20):
+                view.show(result(answered), HUD)
+                try:
+                    await viewer.receive_json(timeout=1)
+                except asyncio.TimeoutError:
+                    return answered
+            return 20
+
+    assert ask(watch) in (4, 5)  # four wait, one may have been taken up
+
+
 @pytest.mark.parametrize("word", ["quit", "", "help", b"pause", "x" * 5000])
 def test_what_is_no_message_ends_the_connection(view, word):
     async def say(session):
