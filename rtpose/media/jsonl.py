@@ -50,7 +50,7 @@ class JsonlWriter:
     def __init__(self, path: str | Path, skeleton: Skeleton, *, overwrite: bool = False) -> None:
         self.path = Path(path)
         self.frames = 0
-        self._joints = skeleton.joints
+        self._skeleton = skeleton
         if self.path.suffix.lower() != ".jsonl":
             raise RtposeError(f"{self.path}: the name of a file of JSON lines must end in .jsonl")
         check_target(self.path, overwrite)
@@ -71,15 +71,7 @@ class JsonlWriter:
         ValueError
             If a pose has another number of joints than the skeleton, or a number is not finite.
         """
-        frame = result.frame
-        height, width = frame.image.shape[:2]
-        line = {
-            "frame": frame.index,
-            "time_s": round(frame.time_s, 6),
-            "width": width,
-            "height": height,
-            "people": [self._person(pose) for pose in result.poses],
-        }
+        line = frame_record(result, self._skeleton)
         text = json.dumps(line, allow_nan=False)
         try:
             self._file.write(text + "\n")
@@ -104,13 +96,33 @@ class JsonlWriter:
     ) -> None:
         self.close()
 
-    def _person(self, pose: Pose) -> dict[str, object]:
-        return {
-            "id": pose.id,
-            "score": round(float(pose.score), 4),
-            "box": [round(v, 2) for v in pose.box.tolist()],
-            "joints": {
-                name: [round(x, 2), round(y, 2), round(score, 4)]
-                for name, (x, y, score) in zip(self._joints, pose.joints.tolist(), strict=True)
-            },
-        }
+
+def frame_record(result: FrameResult, skeleton: Skeleton) -> dict[str, object]:
+    """What JSON says of a frame, see `JsonlWriter`.
+
+    Raises
+    ------
+    ValueError
+        If a pose has another number of joints than the skeleton.
+    """
+    frame = result.frame
+    height, width = frame.image.shape[:2]
+    return {
+        "frame": frame.index,
+        "time_s": round(frame.time_s, 6),
+        "width": width,
+        "height": height,
+        "people": [_person(pose, skeleton.joints) for pose in result.poses],
+    }
+
+
+def _person(pose: Pose, joints: tuple[str, ...]) -> dict[str, object]:
+    return {
+        "id": pose.id,
+        "score": round(float(pose.score), 4),
+        "box": [round(v, 2) for v in pose.box.tolist()],
+        "joints": {
+            name: [round(x, 2), round(y, 2), round(score, 4)]
+            for name, (x, y, score) in zip(joints, pose.joints.tolist(), strict=True)
+        },
+    }
