@@ -92,7 +92,8 @@ def newest_frame(
         other things.
     """
     links: list[_Link] = [queue.Queue(1)]
-    return _run(map(step, frames), (), links, _put_newest, stop or threading.Event())
+    results = (step(frame) for frame in frames)
+    return _run(results, (), links, _put_newest, stop or threading.Event())
 
 
 def _run(
@@ -138,9 +139,9 @@ def _read(source: Iterable[Any], outbox: _Link, put: _Put, stop: threading.Event
             if stop.is_set():
                 break
     except BaseException as error:  # noqa: BLE001  raised again by the consumer
-        put(outbox, _End(error), stop)
+        _put_in_order(outbox, _End(error), stop)
     else:
-        put(outbox, _End(), stop)
+        _put_in_order(outbox, _End(), stop)
     finally:
         # a generator that is left early must end in the thread that ran it
         if isinstance(source, Generator):
@@ -155,7 +156,8 @@ def _work(
             put(outbox, step(entry), stop)
     except BaseException as error:  # noqa: BLE001  raised again by the consumer
         entry = _End(error)
-    put(outbox, entry, stop)
+    # never in place of the last result
+    _put_in_order(outbox, entry, stop)
 
 
 def _take(inbox: _Link, stop: threading.Event) -> Any:

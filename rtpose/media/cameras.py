@@ -26,7 +26,7 @@ from av.video.stream import VideoStream
 from rtpose.errors import RtposeError
 from rtpose.media.devices import in_use, list_devices, open_device
 from rtpose.media.sources import VideoFile
-from rtpose.media.urls import is_url, open_url, reason, shown_url
+from rtpose.media.urls import READ_S, is_url, open_url, shown_url
 from rtpose.pose import Frame, Image
 
 log = logging.getLogger(__name__)
@@ -196,7 +196,9 @@ class StreamFeed:
                 if packet.size:
                     yield packet
         except av.FFmpegError as error:
-            raise Lost(reason(error)) from error
+            if isinstance(error, av.error.ExitError):  # PyAV's time-out
+                raise Lost(f"nothing came for {READ_S:g} s") from error
+            raise Lost(f"the stream broke off ({error.strerror})") from error
 
 
 class FileFeed:

@@ -72,26 +72,21 @@ def open_url(url: str, options: Mapping[str, str] | None = None) -> InputContain
         return av.open(url, "r", options={**rtsp, **(options or {})}, timeout=(OPEN_S, READ_S))
     except av.FFmpegError as error:
         late = time.monotonic() - began >= 0.9 * min(OPEN_S, READ_S)
-        raise RtposeError(f"{name}: {reason(error, late)}") from error
+        raise RtposeError(f"{name}: {_reason(error, late)}") from error
 
 
-def reason(error: av.FFmpegError, late: bool = False) -> str:
-    """What went wrong with a stream, in a person's words.
-
-    Parameters
-    ----------
-    error : av.FFmpegError
-    late : bool
-        Nothing had come for as long as one waits.
-    """
+def _reason(error: av.FFmpegError, late: bool) -> str:
+    """What went wrong, in a person's words; `late` if nothing came for as long as one waits."""
     if isinstance(error, ConnectionRefusedError):
         return "connection refused; is the camera or server on, and the port right?"
     if late or isinstance(error, av.error.ExitError | TimeoutError):  # ExitError: PyAV's time-out
         return "timed out; check the address, the network and the firewall"
     if isinstance(error, av.error.ProtocolNotFoundError):
         return "unknown kind of address; use rtsp://, http:// or https://"
-    if isinstance(error, av.error.HTTPClientError | av.error.HTTPServerError):
+    if isinstance(error, av.error.HTTPClientError):
         return f"{error.strerror}; check the path, the name and the password in the address"
+    if isinstance(error, av.error.HTTPServerError):
+        return f"{error.strerror}; the server itself is in trouble"
     if isinstance(error, ConnectionError):
         return f"{error.strerror}; is the camera or server still on?"
     return f"answers, but not with a video stream ({error.strerror}); check the path"
