@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 
 from rtpose.commands.options import Settings
@@ -39,6 +40,10 @@ class Setup:
         """What runs the network, in a few words."""
         engine = self.estimator.engine
         return f"{self.settings.model} by {engine.name} {engine.precision} on {engine.device}"
+
+    def warm_up(self, size: tuple[int, int]) -> None:
+        """Do all that only the first frame of a size (width, height) would do."""
+        self.estimator.detector(np.zeros((size[1], size[0], 3), np.uint8))
 
     def draw(self, result: FrameResult) -> None:
         """Draw the people into their frame, in place."""

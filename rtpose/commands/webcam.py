@@ -115,6 +115,7 @@ def webcam(
         from rtpose.stream import newest_frame
 
         setup = set_up(settings)
+        setup.warm_up(source.size)
         saver = (
             stack.enter_context(JsonlWriter(save, setup.estimator.skeleton, overwrite=overwrite))
             if save
