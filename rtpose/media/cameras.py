@@ -39,7 +39,7 @@ _STEADY_S = 10.0
 
 _TICK_S = 0.1
 
-_LOW_DELAY = {"fflags": "nobuffer", "flags": "low_delay", "analyzeduration": "1000000"}
+_LOW_DELAY = {"flags": "low_delay", "analyzeduration": "1000000"}
 
 _BROKEN_IN_A_ROW = 100
 """Packets that give no picture before a stream is lost, not merely disturbed."""

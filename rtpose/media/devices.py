@@ -13,6 +13,9 @@ import cv2
 
 from rtpose.errors import RtposeError
 
+_NODES = Path("/sys/class/video4linux")
+"""Where Linux describes its cameras."""
+
 _PLAIN_PIXELS = 640 * 480
 """Largest picture that a camera's USB line carries raw at full rate; more comes as JPEG."""
 
@@ -77,7 +80,7 @@ def list_devices() -> list[str]:
     """Numbers of the cameras of this machine, with their names where the system tells them."""
     if sys.platform.startswith("linux"):
         found = []
-        for node in sorted(Path("/sys/class/video4linux").glob("video*")):
+        for node in sorted(_NODES.glob("video*")):
             # one camera has several nodes; those after the first carry no pictures
             if _text(node / "index") in ("", "0"):
                 found.append(f"{node.name.removeprefix('video')} ({_text(node / 'name')})")
