@@ -76,6 +76,7 @@ class Session:
         self._mirror = mirror
         self._tell = tell
         self._told_s = 0.0
+        self._began_s = camera.now_s()
         self._paused = threading.Event()
         self.quit = False
         self._last: FrameResult | None = None
@@ -147,7 +148,7 @@ class Session:
         now_s = self._camera.now_s()
         while self._times and self._times[0] < now_s - _FPS_OVER_S:
             self._times.popleft()
-        over_s = min(_FPS_OVER_S, now_s) or 1.0
+        over_s = min(_FPS_OVER_S, max(now_s - self._began_s, 0.1))
         return Hud(
             fps=len(self._times) / over_s,
             latency_ms=self._age_ms,
