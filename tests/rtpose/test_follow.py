@@ -1,10 +1,14 @@
 import threading
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 
+from rtpose.estimator import load_estimator
 from rtpose.follow import NEWCOMER_S, Follower, box_around
+from rtpose.media.sample import write_sample
+from rtpose.media.sources import VideoFile
 from rtpose.pose import Frame, FrameResult, Image
 from rtpose.stream import every_frame
 
@@ -217,3 +221,22 @@ def test_box_around_joints():
     assert box_around(joints, (300, 80, 3)) is None  # outside the picture
     joints[4:, 2] = 0.1
     assert box_around(joints, (300, 400, 3)) is None  # three are too few
+
+
+@pytest.mark.parametrize("every", [1, 3])
+def test_real_networks_give_the_same_bytes_overlapped_and_in_one_thread(every: int, tmp_path: Path):
+    write_sample(tmp_path / "clip.mp4", seconds=0.5, size=(320, 240))
+    with VideoFile(tmp_path / "clip.mp4") as file:
+        frames = list(file)
+    estimator = load_estimator("nano")
+
+    def follower() -> Follower:
+        return Follower(estimator.detector, estimator.place_joints, detect_every=every)
+
+    one_by_one = [p for f in map(follower(), frames) for p in f.poses]
+    beside = follower()
+    overlapped = [p for f in every_frame(frames, beside.look, beside.place) for p in f.poses]
+    assert len(one_by_one) > len(frames)
+    for p, q in zip(one_by_one, overlapped, strict=True):
+        assert (p.id, p.score) == (q.id, q.score)
+        assert p.joints.tobytes() == q.joints.tobytes() and p.box.tobytes() == q.box.tobytes()
