@@ -13,6 +13,7 @@ from rich.logging import RichHandler
 from rtpose.commands.demo import demo
 from rtpose.commands.terminal import console
 from rtpose.commands.video import video
+from rtpose.commands.webcam import webcam
 from rtpose.errors import RtposeError
 
 app = typer.Typer(
@@ -41,6 +42,7 @@ def root(
 
 
 app.command()(video)
+app.command()(webcam)
 app.command()(demo)
 
 

@@ -1,95 +1,181 @@
-"""The steps as overlapping stages: while one frame is drawn, the next is posed, a third read."""
+"""The steps as overlapping stages: while one frame is drawn, the next is posed, a third read.
+
+There are two ways to hand frames on. Files get `every_frame`: in order, with a few waiting between
+stages, so that the whole is as fast as its slowest stage, and the results are those of one thread.
+Cameras get `newest_frame`: what nobody had time for is dropped, so that what is shown is young.
+A frame's detector and network run one after the other there: side by side with those of the next
+frame they would show more frames, but older ones.
+
+Every run has one stop event. A stage that fails, a consumer that leaves, and whoever holds the
+event (Ctrl-C) all end every stage, and the threads are gone before the caller goes on.
+"""
 
 from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from typing import Any, TypeVar
 
-from rtpose.pose import Frame, FrameResult, Image, Pose
-from rtpose.tracker import Tracker
-
-T = TypeVar("T")
+A = TypeVar("A")
+B = TypeVar("B")
+C = TypeVar("C")
 
 _AHEAD = 4
 """Frames that may wait between two stages: enough to even out slow ones, 25 MB at 1080p."""
 
-
-@dataclass(frozen=True)
-class _Item(Generic[T]):
-    value: T
+TICK_S = 0.1
+"""How long a stage waits before it looks whether it shall stop."""
 
 
 @dataclass(frozen=True)
 class _End:
-    error: BaseException | None
+    """What a stage hands on when it has no more, and why, if not because all is done."""
+
+    error: BaseException | None = None
 
 
-def ahead(items: Iterable[T], depth: int = _AHEAD) -> Generator[T, None, None]:
-    """The same items in the same order, produced by a thread up to `depth` of them ahead.
-
-    An error of the producer is raised here, after the items that came before it. Closing the
-    iterator (leaving the loop) stops the thread and waits for it.
-    """
-    waiting: queue.Queue[_Item[T] | _End] = queue.Queue(depth)
-    stop = threading.Event()
-
-    def offer(entry: _Item[T] | _End) -> bool:
-        while not stop.is_set():
-            try:
-                waiting.put(entry, timeout=0.1)
-                return True
-            except queue.Full:
-                continue
-        return False
-
-    def produce() -> None:
-        try:
-            for item in items:
-                if not offer(_Item(item)):
-                    return
-        except BaseException as error:  # noqa: BLE001  raised again by the consumer
-            offer(_End(error))
-        else:
-            offer(_End(None))
-        finally:
-            # a generator that is left early must end in the thread that ran it
-            if isinstance(items, Generator):
-                items.close()
-
-    thread = threading.Thread(target=produce, name="rtpose-stage", daemon=True)
-    thread.start()
-    try:
-        while isinstance(entry := waiting.get(), _Item):
-            yield entry.value
-        if entry.error is not None:
-            raise entry.error
-    finally:
-        stop.set()
-        thread.join()
+_Link = queue.Queue[Any]
+_Put = Callable[[_Link, object, threading.Event], None]
 
 
-def pose_frames(
-    frames: Iterable[Frame],
-    estimate: Callable[[Image], tuple[Pose, ...]],
-    tracker: Tracker,
-) -> Generator[FrameResult, None, None]:
-    """Every frame in order with its people, ids given; reading and posing overlap the caller.
+def every_frame(
+    frames: Iterable[A],
+    look: Callable[[A], B],
+    place: Callable[[B], C],
+    *,
+    stop: threading.Event | None = None,
+) -> Generator[C, None, None]:
+    """Every frame in order through two steps; reading, both steps and the caller run side by side.
+
+    An error of any of them is raised here, after the results of the frames before it.
 
     Parameters
     ----------
-    frames : iterable of Frame
+    frames : iterable
         Read in a thread of its own.
-    estimate : callable
-        Picture to poses, see `rtpose.estimator.Estimator`; called in a second thread.
-    tracker : Tracker
-        Gives ids; called in order.
+    look, place : callable
+        From a frame to what the second makes a result of, each called in order in one thread;
+        see `rtpose.follow.Follower`.
+    stop : threading.Event, optional
+        Ends the run, with nothing raised. It is also set by the run itself if that ends before
+        the frames do.
     """
+    stop = stop or threading.Event()
+    links: list[_Link] = [queue.Queue(_AHEAD) for _ in range(3)]
+    with closing(_run(frames, (look, place), links, _put_in_order, stop)) as results:
+        for result in results:
+            if result is not None:
+                yield result
 
-    def results() -> Iterator[FrameResult]:
-        for frame in ahead(frames):
-            yield FrameResult(frame, tracker.update(estimate(frame.image), frame.time_s))
 
-    return ahead(results())
+def newest_frame(
+    frames: Iterable[A], step: Callable[[A], B], *, stop: threading.Event | None = None
+) -> Generator[B | None, None, None]:
+    """The newest frames through one step beside the caller; results the caller misses are dropped.
+
+    Parameters
+    ----------
+    frames : iterable
+        That of a camera: always the newest, see `rtpose.media.cameras.Camera`.
+    step : callable
+        From a frame to a result, called in the thread that takes the frames.
+    stop : threading.Event, optional
+        As in `every_frame`.
+
+    Yields
+    ------
+    result or None
+        None whenever nothing came for a tenth of a second, so that the caller can look after
+        other things.
+    """
+    links: list[_Link] = [queue.Queue(1)]
+    results = (step(frame) for frame in frames)
+    return _run(results, (), links, _put_newest, stop or threading.Event())
+
+
+def _run(
+    source: Iterable[Any],
+    steps: Sequence[Callable[[Any], Any]],
+    links: Sequence[_Link],
+    put: _Put,
+    stop: threading.Event,
+) -> Generator[Any, None, None]:
+    """Run a thread for the source and one for each step; a link follows each of them."""
+    threads = [threading.Thread(target=_read, args=(source, links[0], put, stop))]
+    for step, inbox, outbox in zip(steps, links[:-1], links[1:], strict=True):
+        threads.append(threading.Thread(target=_work, args=(step, inbox, outbox, put, stop)))
+    for thread in threads:
+        thread.name = "rtpose-stage"
+        thread.daemon = True
+        thread.start()
+    done = False
+    try:
+        while not stop.is_set():
+            try:
+                entry = links[-1].get(timeout=TICK_S)
+            except queue.Empty:
+                yield None
+                continue
+            if isinstance(entry, _End):
+                if entry.error is not None:
+                    raise entry.error
+                done = True
+                return
+            yield entry
+    finally:
+        if not done:
+            stop.set()
+        for thread in threads:
+            thread.join()
+
+
+def _read(source: Iterable[Any], outbox: _Link, put: _Put, stop: threading.Event) -> None:
+    try:
+        for item in source:
+            put(outbox, item, stop)
+            if stop.is_set():
+                break
+    except BaseException as error:  # noqa: BLE001  raised again by the consumer
+        _put_in_order(outbox, _End(error), stop)
+    else:
+        _put_in_order(outbox, _End(), stop)
+    finally:
+        # a generator that is left early must end in the thread that ran it
+        if isinstance(source, Generator):
+            source.close()
+
+
+def _work(
+    step: Callable[[Any], Any], inbox: _Link, outbox: _Link, put: _Put, stop: threading.Event
+) -> None:
+    try:
+        while not isinstance(entry := _take(inbox, stop), _End):
+            put(outbox, step(entry), stop)
+    except BaseException as error:  # noqa: BLE001  raised again by the consumer
+        entry = _End(error)
+    # never in place of the last result
+    _put_in_order(outbox, entry, stop)
+
+
+def _take(inbox: _Link, stop: threading.Event) -> Any:
+    while not stop.is_set():
+        with suppress(queue.Empty):
+            return inbox.get(timeout=TICK_S)
+    return _End()
+
+
+def _put_in_order(outbox: _Link, entry: object, stop: threading.Event) -> None:
+    while not stop.is_set():
+        with suppress(queue.Full):
+            outbox.put(entry, timeout=TICK_S)
+            return
+
+
+def _put_newest(outbox: _Link, entry: object, stop: threading.Event) -> None:
+    with suppress(queue.Empty):
+        outbox.get_nowait()
+    # nobody else puts into this link, so there is room now
+    outbox.put_nowait(entry)

@@ -137,6 +137,24 @@ class Tracker:
         self._tracks = tuple(tracks)
         return tuple(replace(pose, id=i) for pose, i in zip(poses, ids, strict=True))
 
+    def expected(self, time_s: float) -> dict[int, FloatArray]:
+        """Where everyone seen in the last frame should be by now.
+
+        Parameters
+        ----------
+        time_s : float
+            Of a frame that is not yet seen; one before the last is taken as of the same moment.
+
+        Returns
+        -------
+        dict of int to (K, 3) float64
+            Ids, rising, to joints: x, y in pixels and the score, all 0 for those too unsure to
+            say anything.
+        """
+        time_s = max(time_s, self._time_s)
+        seen = [track for track in self._tracks if track.last_s == self._time_s]
+        return {t.id: _predict(t, time_s).joints for t in sorted(seen, key=lambda t: t.id)}
+
 
 def _is_kept(track: _Track, time_s: float) -> bool:
     """Whether to wait for somebody who was not found this time."""

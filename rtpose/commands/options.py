@@ -31,6 +31,14 @@ JointOption = Annotated[
 SkeletonOption = Annotated[
     str, typer.Option(help="Joints drawn: body21, mpii16, coco17, lsp14 or flic11.")
 ]
+DetectEveryOption = Annotated[
+    int,
+    typer.Option(
+        min=1,
+        help="Find people in every n-th frame, follow their joints in between; who comes in is "
+        "found within half a second.",
+    ),
+]
 FlipOption = Annotated[
     bool, typer.Option(help="Average with the mirror image: more exact, half as fast.")
 ]
@@ -48,3 +56,4 @@ class Settings:
     min_joint: float = 0.3
     skeleton: str = "body21"
     flip_test: bool = False
+    detect_every: int = 1

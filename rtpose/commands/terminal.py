@@ -31,19 +31,24 @@ INTERRUPTED = 130
 def ctrl_c() -> Iterator[threading.Event]:
     """An event that Ctrl-C sets, so that work stops between two frames and not inside one.
 
-    A second Ctrl-C interrupts whatever runs, as without this.
+    A polite request to end (SIGTERM, as services get it) does the same. A second Ctrl-C
+    interrupts whatever runs, as without this.
     """
     pressed = threading.Event()
 
     def press(number: int, frame: object) -> None:
         pressed.set()
-        signal.signal(signal.SIGINT, before)
+        restore()
 
-    before = signal.signal(signal.SIGINT, press)
+    def restore() -> None:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+    before = {n: signal.signal(n, press) for n in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield pressed
     finally:
-        signal.signal(signal.SIGINT, before)
+        restore()
 
 
 class _Speed(ProgressColumn):

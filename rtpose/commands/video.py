@@ -11,6 +11,7 @@ import typer
 
 from rtpose.commands.options import (
     ConfidenceOption,
+    DetectEveryOption,
     DetectorOption,
     DeviceOption,
     EngineOption,
@@ -26,7 +27,9 @@ from rtpose.commands.terminal import INTERRUPTED, console, ctrl_c, frame_progres
 
 
 def video(
-    source: Annotated[Path, typer.Argument(metavar="INPUT", help="A video file.")],
+    source: Annotated[
+        str, typer.Argument(metavar="INPUT", help="A video file, or an address: rtsp://, http://.")
+    ],
     out: Annotated[
         Path | None,
         typer.Option(help="Video with skeletons: .mp4, .mov or .mkv; else INPUT.pose.mp4."),
@@ -35,6 +38,7 @@ def video(
     overwrite: OverwriteOption = False,
     model: ModelOption = "nano",
     detector: DetectorOption = None,
+    detect_every: DetectEveryOption = 1,
     device: DeviceOption = "auto",
     engine: EngineOption = "auto",
     confidence: ConfidenceOption = None,
@@ -42,83 +46,69 @@ def video(
     skeleton: SkeletonOption = "body21",
     flip_test: FlipOption = False,
 ) -> None:
-    """Draw skeletons into a video: same size, rate, length and sound."""
-    settings = Settings(model, detector, device, engine, confidence, min_joint, skeleton, flip_test)
-    annotate(source, out or Path(f"{source.stem}.pose.mp4"), save, overwrite, settings)
+    """Draw skeletons into a video: same size, rate, length and sound.
+
+    A stream is read frame by frame until it ends or Ctrl-C; its sound is left out.
+    """
+    from rtpose.media.urls import is_url, stem_of_url
+
+    settings = Settings(
+        model, detector, device, engine, confidence, min_joint, skeleton, flip_test, detect_every
+    )
+    stem = stem_of_url(source) if is_url(source) else Path(source).stem
+    annotate(source, out or Path(f"{stem}.pose.mp4"), save, overwrite, settings)
 
 
 def annotate(
-    source: Path, out: Path, save: Path | None, overwrite: bool, settings: Settings
+    source: str, out: Path, save: Path | None, overwrite: bool, settings: Settings
 ) -> None:
     """Write `source` with skeletons to `out`, its joints to `save`, and say what came of it."""
     # imported here, so that --help and a mistyped option do not wait for torch
-    import torch
-
-    from rtpose.draw import draw_poses
-    from rtpose.estimator import load_estimator
+    from rtpose.commands.setup import set_up
     from rtpose.media.jsonl import JsonlWriter
     from rtpose.media.sinks import VideoWriter
     from rtpose.media.sources import VideoFile
-    from rtpose.skeleton import find_skeleton
-    from rtpose.stream import pose_frames
-    from rtpose.tracker import Tracker
+    from rtpose.media.urls import is_url
+    from rtpose.stream import every_frame
 
     people: set[int | None] = set()
     with ExitStack() as stack:
         # input and output first: they are quick to find fault with, networks are slow to load
         file = stack.enter_context(VideoFile(source))
-        writer = stack.enter_context(VideoWriter(out, file.info, source, overwrite=overwrite))
-        estimator = load_estimator(
-            settings.model,
-            device=settings.device,
-            engine=settings.engine,
-            detector=settings.detector,
-            confidence=settings.confidence,
-            flip_test=settings.flip_test,
-        )
-        if estimator.engine.name == "openvino":
-            # torch's threads go on spinning after each small operation and take the cores that
-            # openvino is about to use: the detector is half as fast again without them
-            torch.set_num_threads(1)
-        shown = find_skeleton(settings.skeleton, estimator.skeleton)
+        sound = None if is_url(source) else source
+        writer = stack.enter_context(VideoWriter(out, file.info, sound, overwrite=overwrite))
+        setup = set_up(settings)
         saver = (
-            stack.enter_context(JsonlWriter(save, estimator.skeleton, overwrite=overwrite))
+            stack.enter_context(JsonlWriter(save, setup.estimator.skeleton, overwrite=overwrite))
             if save
             else None
         )
-        estimator.engine.warm_up()
         progress = stack.enter_context(frame_progress())
-        task = progress.add_task(source.name, total=file.info.frames)
-        results = stack.enter_context(closing(pose_frames(file, estimator, Tracker())))
+        task = progress.add_task(file.name, total=file.info.frames)
         interrupt = stack.enter_context(ctrl_c())
+        follower = setup.follower
+        results = stack.enter_context(
+            closing(every_frame(file, follower.look, follower.place, stop=interrupt))
+        )
         began = time.perf_counter()
         for result in results:
-            if interrupt.is_set():
-                break
             if saver:
                 saver.write(result)
-            draw_poses(
-                result.frame.image,
-                result.poses,
-                shown,
-                min_score=settings.min_joint,
-                predicted=estimator.skeleton,
-            )
+            setup.draw(result)
             writer.write(result.frame.image, result.frame.time_s)
             people.update(pose.id for pose in result.poses)
             progress.advance(task)
         seconds = time.perf_counter() - began
         writer.close(interrupted=interrupt.is_set())
-    engine = estimator.engine
     for line in writer.audio_skipped:
         console.print(f"note: {line}", style="yellow", markup=False)
     if interrupt.is_set():
         console.print(f"stopped: {out} holds the frames up to here", style="yellow", markup=False)
     elif file.broken:
-        console.print(f"warning: {source} {file.broken}", style="yellow", markup=False)
+        console.print(f"warning: {file.name} {file.broken}", style="yellow", markup=False)
     console.print(
         f"{out}: {writer.frames} frames, {len(people)} people, {writer.frames / seconds:.1f} fps, "
-        f"{settings.model} by {engine.name} {engine.precision} on {engine.device}",
+        f"{setup.engine}",
         markup=False,
     )
     if interrupt.is_set():

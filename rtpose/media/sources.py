@@ -1,9 +1,10 @@
-"""Where pictures come from: video files, decoded with PyAV, upright and in order."""
+"""Where pictures come from: video files and streams, decoded with PyAV, upright and in order."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from itertools import chain
 from pathlib import Path
@@ -20,6 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from rtpose.errors import RtposeError
+from rtpose.media.urls import is_url, open_url, shown_url
 from rtpose.pose import Frame, Image
 
 _PLAIN_RATE = Fraction(25)
@@ -27,6 +29,9 @@ _PLAIN_RATE = Fraction(25)
 
 _HIGHEST_RATE = 1000
 """Frames a second above which a stated rate is a clock (90000) and not a rate."""
+
+_CLOCKLESS = {"mpjpeg", "mjpeg"}
+"""Formats, by FFmpeg's names, that know nothing of time; it says 25 frames a second of them."""
 
 _SHORTFALL_S = 0.5
 """How much earlier than announced a file may end before we say that it broke off. Containers
@@ -124,7 +129,7 @@ class VideoInfo:
 
 
 class VideoFile:
-    """A video file as upright frames, in order, at constant memory; read once.
+    """A video file or stream as upright frames, in order, at constant memory; read once.
 
     Opening decodes the first picture, so a file that opens has one. Times come from the file's
     timestamps, counted from the first picture; a missing timestamp is the last one plus a
@@ -132,12 +137,14 @@ class VideoFile:
 
     Parameters
     ----------
-    path : str or Path
-        A file on disk.
+    source : str or Path
+        A file on disk, or the address of a stream. A stream without times of its own (MJPEG)
+        gets those at which its pictures came.
 
     Attributes
     ----------
-    path : Path
+    name : str
+        What messages call it.
     info : VideoInfo
     broken : str or None
         After the last frame: where and why the file broke off, or what was damaged and left
@@ -149,31 +156,34 @@ class VideoFile:
         If the file is missing, unreadable, empty, no video, or has no decodable picture.
     """
 
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
+    def __init__(self, source: str | Path) -> None:
+        self.name = shown_url(str(source))
         self.broken: str | None = None
         self._count = 0
         self._last_s = 0.0
         self._trouble = _Trouble()
-        self._container = _open(self.path)
+        self._container = _open(source)
+        self._clockless = is_url(self.name) and self._container.format.name in _CLOCKLESS
         try:
-            self._stream = _video_stream(self._container, self.path)
+            self._stream = _video_stream(self._container, self.name)
             self._stream.thread_type = "AUTO"
             self._pictures = self._decode()
             self._first = next(self._pictures, None)
             if self._first is None:
                 raise RtposeError(
-                    f"{self.path}: no picture in it can be decoded; "
+                    f"{self.name}: no picture in it can be decoded; "
                     "check that it plays elsewhere, or convert it to H.264"
                 )
             self._stored_size = self._first.width, self._first.height
             self._orientation = _orientation(self._first)
             self.info = _info(self._container, self._stream, self._first, self._orientation)
+            if self._clockless:
+                self.info = replace(self.info, time_base=Fraction(1, 90_000))
             self._image(self._first)  # a pixel format that cannot be converted shows here
         except av.FFmpegError as error:
             self.close()
             raise RtposeError(
-                f"{self.path}: its pictures cannot be read ({error.strerror}); convert it to H.264"
+                f"{self.name}: its pictures cannot be read ({error.strerror}); convert it to H.264"
             ) from error
         except BaseException:
             self.close()
@@ -188,7 +198,7 @@ class VideoFile:
             If the file was read before: open it again.
         """
         if self._first is None:
-            raise RuntimeError(f"{self.path} was read already; open it again")
+            raise RuntimeError(f"{self.name} was read already; open it again")
         first, self._first = self._first, None
         return self._frames(first)
 
@@ -210,10 +220,12 @@ class VideoFile:
     def _frames(self, first: VideoFrame) -> Iterator[Frame]:
         time_base = self.info.time_base
         frame_ticks = max(1, round(1 / (self.info.rate * time_base)))
-        ticks = -1
+        ticks, began_s = -1, time.monotonic()
         for picture in chain((first,), self._pictures):
             if ticks < 0:
                 ticks = 0
+            elif self._clockless:
+                ticks = max(round((time.monotonic() - began_s) / time_base), ticks + 1)
             elif picture.pts is None or first.pts is None:
                 ticks += frame_ticks
             else:
@@ -299,7 +311,10 @@ class _Trouble:
         self.pictures_since = 0
 
 
-def _open(path: Path) -> InputContainer:
+def _open(source: str | Path) -> InputContainer:
+    if isinstance(source, str) and is_url(source):
+        return open_url(source)
+    path = Path(source)
     try:
         if not path.exists():
             raise RtposeError(f"{path}: no such file")
@@ -325,11 +340,11 @@ def _open(path: Path) -> InputContainer:
     return container
 
 
-def _video_stream(container: InputContainer, path: Path) -> VideoStream:
+def _video_stream(container: InputContainer, name: str) -> VideoStream:
     for stream in container.streams.video:
         if not stream.disposition & Disposition.attached_pic:  # the cover of a song
             return stream
-    raise RtposeError(f"{path} has no pictures, only sound; name a video file")
+    raise RtposeError(f"{name} has no pictures, only sound; name a video")
 
 
 def _orientation(picture: VideoFrame) -> Orientation:

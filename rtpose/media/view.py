@@ -62,3 +62,17 @@ class View(Protocol):
     def close(self) -> None:
         """Let go of the window or port; nothing if that was done already."""
         ...
+
+
+class NoView:
+    """Shows nothing and asks for nothing; see `View`."""
+
+    def show(self, result: FrameResult, hud: Hud) -> None:
+        """Nothing."""
+
+    def actions(self) -> Sequence[Action]:
+        """Nothing is ever asked for."""
+        return ()
+
+    def close(self) -> None:
+        """Nothing to let go of."""

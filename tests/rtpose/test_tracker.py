@@ -258,3 +258,16 @@ def test_no_numbers_crash_it(frame):
     for t in (0.0, 0.1, 0.1):
         found = [i for i in ids(tracker.update(poses, t)) if i is not None]
         assert len(set(found)) == len(found)
+
+
+def test_expected_is_where_the_people_of_the_last_frame_should_be_by_now():
+    tracker = Tracker()
+    assert tracker.expected(0.0) == {}
+    for i in range(30):
+        standing = [walker(500.0)] if i < 29 else []
+        tracker.update([walker(100.0 + 6 * i), *standing], i / 30)
+    expected = tracker.expected(30 / 30)
+    assert list(expected) == [1]  # the second is waited for, but was not seen in the last frame
+    np.testing.assert_allclose(expected[1], walker(100.0 + 6 * 30).joints, atol=1.5)
+    # an earlier time is taken as the last frame's
+    np.testing.assert_allclose(tracker.expected(-5.0)[1], tracker.expected(29 / 30)[1])

@@ -1,0 +1,255 @@
+"""How old a live picture is when it is shown, whether it gets older, and what memory does.
+
+``python -m benchmarks.live --minutes 10`` runs what `rtpose webcam` runs on a synthetic camera
+(see `benchmarks.synthetic_camera`), reads from the pixels of each picture shown when it was made,
+and writes ``benchmarks/results/live.json`` and ``.md``. A second, shorter run shows them to a sink
+that is slower than the camera.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+import tempfile
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import closing
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from benchmarks.machine import describe
+from benchmarks.synthetic_camera import read_stamp, synthetic_camera
+from rtpose.commands.options import Settings
+from rtpose.commands.setup import Setup, set_up
+from rtpose.live import Session
+from rtpose.media.cameras import Camera, open_feed
+from rtpose.media.hud import draw_hud
+from rtpose.media.recording import Recorder
+from rtpose.media.sample import write_sample
+from rtpose.media.view import Action, Hud
+from rtpose.pose import Frame, FrameResult
+from rtpose.stream import newest_frame
+
+RESULTS = Path(__file__).parent / "results"
+
+_SETTLING_S = 10.0
+"""Left out at the start: caches fill, memory is taken."""
+
+_BIN_S = 10.0
+"""Slopes are fitted to the medians of such pieces: neighbouring frames are alike, and a fit to
+each would look surer than it is."""
+
+
+class MeasuringView:
+    """Draws what a window would draw, and notes how old it is by then.
+
+    Parameters
+    ----------
+    seconds : float
+        After which it asks to quit.
+    slow_s : float
+        How long showing a picture takes.
+    """
+
+    def __init__(self, seconds: float, slow_s: float) -> None:
+        self.stamps: dict[int, tuple[int, float]] = {}
+        self.processing_s: list[float] = []
+        self.numbers: list[int] = []
+        self.shown_s: list[float] = []
+        self.ages_s: list[float] = []
+        self.memory: list[tuple[float, float]] = []
+        self._end_s = time.monotonic() + seconds
+        self._slow_s = slow_s
+
+    def show(self, result: FrameResult, hud: Hud) -> None:
+        """Note the picture's age; pictures shown again have been noted before."""
+        draw_hud(result.frame.image.copy(), hud)
+        found = self.stamps.pop(result.frame.index, None)
+        if found is None:
+            return
+        for index in [i for i in self.stamps if i < result.frame.index]:
+            del self.stamps[index]
+        time.sleep(self._slow_s)
+        now_s = time.monotonic()
+        self.numbers.append(found[0])
+        self.shown_s.append(now_s)
+        self.ages_s.append(now_s - found[1])
+        if not self.memory or now_s - self.memory[-1][0] > 1:
+            self.memory.append((now_s, _resident_mb()))
+
+    def actions(self) -> Sequence[Action]:
+        """Quit when the time is over."""
+        return (Action.QUIT,) if time.monotonic() > self._end_s else ()
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+def measure(
+    clip: Path, setup: Setup, fps: float, seconds: float, slow_ms: float
+) -> dict[str, object]:
+    """One run; times in milliseconds, slopes with their standard errors."""
+    with (
+        synthetic_camera(clip, fps) as url,
+        Camera(partial(open_feed, url), "synthetic camera") as camera,
+    ):
+        setup.warm_up(camera.size)
+        view = MeasuringView(seconds + _SETTLING_S, slow_ms / 1e3)
+        session = Session(camera, view, setup.draw, setup.engine, Recorder())
+
+        def step(frame: Frame) -> FrameResult:
+            began = time.perf_counter()
+            view.stamps[frame.index] = read_stamp(frame.image)
+            result = setup.follower(frame)
+            view.processing_s.append(time.perf_counter() - began)
+            return result
+
+        stop = threading.Event()
+        with closing(newest_frame(session.frames(stop), step, stop=stop)) as results:
+            session.run(results)
+    return _summary(view, fps, slow_ms)
+
+
+def _summary(view: MeasuringView, fps: float, slow_ms: float) -> dict[str, object]:
+    shown_s, ages_ms = np.array(view.shown_s), 1e3 * np.array(view.ages_s)
+    settled = shown_s > shown_s[0] + _SETTLING_S
+    shown_s, ages_ms = shown_s[settled], ages_ms[settled]
+    numbers = np.array(view.numbers)[settled]
+    memory = np.array([m for m in view.memory if m[0] > shown_s[0]])
+    made = int(numbers[-1] - numbers[0]) + 1
+    processing_ms = 1e3 * np.array(view.processing_s)
+    p50, p95 = np.percentile(ages_ms, (50, 95))
+    # a result may wait for a slow sink for as long as the next one takes to replace it
+    turns = 2 if slow_ms else 1
+    limit_ms = 2e3 / fps + turns * float(np.percentile(processing_ms, 95)) + slow_ms
+    age_slope = _slope(shown_s, ages_ms)
+    memory_slope = _slope(memory[:, 0], memory[:, 1])
+    return {
+        "sink_ms": slow_ms,
+        "camera_fps": fps,
+        "seconds": round(float(shown_s[-1] - shown_s[0]), 1),
+        "made": made,
+        "used": len(numbers),
+        "dropped": made - len(numbers),
+        "shown_fps": round(len(numbers) / float(shown_s[-1] - shown_s[0]), 1),
+        "processing_ms_p50": round(float(np.median(processing_ms)), 1),
+        "processing_ms_p95": round(float(np.percentile(processing_ms, 95)), 1),
+        "age_ms_p50": round(float(p50), 1),
+        "age_ms_p95": round(float(p95), 1),
+        "age_ms_max": round(float(ages_ms.max()), 1),
+        "age_ms_p95_limit": round(limit_ms, 1),
+        "age_ms_per_minute": [round(60 * v, 3) for v in age_slope],
+        "memory_mb": round(float(np.median(memory[:, 1]))),
+        "memory_mb_per_minute": [round(60 * v, 3) for v in memory_slope],
+    }
+
+
+def _slope(times_s: np.ndarray, values: np.ndarray) -> tuple[float, float]:
+    """Rise a second and its standard error, over the medians of pieces; not known from few."""
+    pieces = ((times_s - times_s[0]) // _BIN_S).astype(int)
+    # the last piece is shorter than the others
+    middles = [
+        (times_s[pieces == p].mean(), np.median(values[pieces == p])) for p in range(pieces[-1])
+    ]
+    if len(middles) < 3:
+        return float("nan"), float("nan")
+    x, y = np.array(middles).T
+    (rise, _), covariance = np.polyfit(x - x.mean(), y, 1, cov="unscaled")
+    residual = y - np.polyval(np.polyfit(x - x.mean(), y, 1), x - x.mean())
+    variance = float((residual**2).sum()) / (len(x) - 2)
+    return float(rise), float(np.sqrt(covariance[0, 0] * variance))
+
+
+def _resident_mb() -> float:
+    """Memory of this process; Linux tells it in pages of 4 KiB."""
+    return int(Path("/proc/self/statm").read_text().split()[1]) / 256
+
+
+def main(
+    minutes: Annotated[float, typer.Option(help="Length of the first run.")] = 10,
+    fps: Annotated[float, typer.Option(help="Of the camera.")] = 30,
+    detect_every: Annotated[int, typer.Option(help="As of rtpose webcam.")] = 5,
+    model: Annotated[str, typer.Option(help="Pose network.")] = "nano",
+    clip: Annotated[Path | None, typer.Option(help="Else a short one of real people.")] = None,
+    slow_ms: Annotated[float, typer.Option(help="What the slow sink of run two takes.")] = 200,
+) -> None:
+    """Measure, print and record."""
+    setup = set_up(Settings(model=model, detect_every=detect_every))
+    with tempfile.TemporaryDirectory() as folder:
+        if clip is None:
+            clip = Path(folder) / "clip.mp4"
+            write_sample(clip, seconds=3, size=(640, 480))
+        runs = [
+            measure(clip, setup, fps, seconds, sink)
+            for seconds, sink in ((60 * minutes, 0.0), (6 * minutes, slow_ms))
+        ]
+    record = {
+        "date": datetime.date.today().isoformat(),
+        "machine": describe(),
+        "engine": setup.engine,
+        "detect_every": detect_every,
+        "runs": runs,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "live.json").write_text(json.dumps(record, indent=1) + "\n")
+    text = _markdown(record, runs)
+    (RESULTS / "live.md").write_text(text)
+    print(text)
+
+
+def _markdown(record: dict[str, object], runs: list[dict[str, object]]) -> str:
+    machine = record["machine"]
+    assert isinstance(machine, dict)
+    titles = {
+        "seconds": "seconds measured",
+        "sink_ms": "time the sink takes, ms",
+        "camera_fps": "camera, fps",
+        "shown_fps": "shown, fps",
+        "made": "frames made",
+        "used": "frames shown",
+        "dropped": "frames dropped",
+        "processing_ms_p50": "processing, ms, median",
+        "processing_ms_p95": "processing, ms, p95",
+        "age_ms_p50": "age when shown, ms, median",
+        "age_ms_p95": "age, ms, p95",
+        "age_ms_p95_limit": "limit: two camera periods + processing p95 (slow: twice, + sink), ms",
+        "age_ms_max": "age, ms, max",
+        "age_ms_per_minute": "age's slope, ms a minute, and standard error",
+        "memory_mb": "memory, MB",
+        "memory_mb_per_minute": "memory's slope, MB a minute, and standard error",
+    }
+    rows = [
+        f"| {title} | " + " | ".join(_cell(run[key]) for run in runs) + " |"
+        for key, title in titles.items()
+    ]
+    return "\n".join(
+        [
+            "# Age of live pictures",
+            "",
+            f"Made by `python -m benchmarks.live` on {record['date']}, {record['engine']}, "
+            f"detector every {record['detect_every']} frames: "
+            + ", ".join(f"{k} {v}" for k, v in machine.items())
+            + ".",
+            "",
+            "The camera is a clip served as MJPEG by another process of the same machine; ages are "
+            "from the moment stamped into the pixels, before compression, to the drawn picture.",
+            "",
+            "| | as quick as it goes | slow sink |",
+            "|---|---|---|",
+            *rows,
+            "",
+        ]
+    )
+
+
+def _cell(value: object) -> str:
+    return " ± ".join(map(str, value)) if isinstance(value, list) else str(value)
+
+
+if __name__ == "__main__":
+    typer.run(main)

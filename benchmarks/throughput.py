@@ -1,0 +1,207 @@
+"""Frames a second of the video pipeline beside those of its stages alone.
+
+``python -m benchmarks.throughput`` makes clips with 1, 5 and 20 people (one person, cut out of a
+photograph, many times over), runs what `rtpose video` runs on them with the detector on every
+frame and on every fifth, times every stage alone on the same frames, and writes
+``benchmarks/results/throughput.json`` and ``.md``.
+"""
+
+from __future__ import annotations
+
+import datetime
+import importlib.util
+import json
+import tempfile
+import time
+from contextlib import closing, nullcontext
+from fractions import Fraction
+from pathlib import Path
+from typing import Annotated
+
+import cv2
+import numpy as np
+import typer
+
+from benchmarks.machine import describe
+from rtpose.commands.options import Settings
+from rtpose.commands.setup import Setup, set_up
+from rtpose.media.sinks import VideoWriter
+from rtpose.media.sources import VideoFile, VideoInfo
+from rtpose.pose import FrameResult, Image
+from rtpose.stream import every_frame
+
+RESULTS = Path(__file__).parent / "results"
+
+_PERSON = (50, 395, 245, 910)
+"""Box of a whole person in bus.jpg, which the wheel of ultralytics carries."""
+
+_SIZES = {1: (640, 480), 5: (1280, 720), 20: (1280, 720)}
+"""People to the size of the picture they are in."""
+
+_SWAY = 0.02
+"""How far people move to and fro, in parts of the picture's width."""
+
+
+def write_crowd(path: Path, people: int, frames: int) -> None:
+    """Write a clip of so many people in rows who sway."""
+    width, height = _SIZES[people]
+    person = _person()
+    rows = max(1, round(np.sqrt(people * height / width / 2)))
+    columns = -(-people // rows)
+    scale = 0.85 * min(width / columns / person.shape[1], height / rows / person.shape[0])
+    person = np.asarray(cv2.resize(person, None, fx=scale, fy=scale), np.uint8)
+    info = VideoInfo(width=width, height=height, rate=Fraction(30), time_base=Fraction(1, 30))
+    with VideoWriter(path, info, overwrite=True) as writer:
+        for index in range(frames):
+            image: Image = np.full((height, width, 3), 128, np.uint8)
+            sway = round(_SWAY * width / columns * np.sin(index / 10))
+            for number in range(people):
+                row, column = divmod(number, columns)
+                x = round((column + 0.5) * width / columns) - person.shape[1] // 2 + sway
+                y = round((row + 0.5) * height / rows) - person.shape[0] // 2
+                image[y : y + person.shape[0], x : x + person.shape[1]] = person
+            writer.write(image, index / 30)
+
+
+def _person() -> Image:
+    package = importlib.util.find_spec("ultralytics")
+    assert package is not None and package.submodule_search_locations
+    photograph = cv2.imread(str(Path(package.submodule_search_locations[0], "assets", "bus.jpg")))
+    assert photograph is not None
+    x0, y0, x1, y1 = _PERSON
+    return np.asarray(photograph[y0:y1, x0:x1], np.uint8)
+
+
+def run_whole(clip: Path, setup: Setup, out: Path | None) -> tuple[int, float, float]:
+    """All stages side by side, as in `rtpose video`: frames, seconds, people a frame.
+
+    Without `out` nothing is encoded.
+    """
+    count = people = 0
+    follower = setup.follower
+    with VideoFile(clip) as file:
+        began = time.perf_counter()
+        writer = VideoWriter(out, file.info, overwrite=True) if out else nullcontext()
+        with writer as sink, closing(every_frame(file, follower.look, follower.place)) as results:
+            for result in results:
+                _draw_and_write(setup, sink, result)
+                count += 1
+                people += len(result.poses)
+        # the encoder has its last frames only when the file is closed
+        seconds = time.perf_counter() - began
+    return count, seconds, people / count
+
+
+def time_stages(clip: Path, setup: Setup, out: Path) -> dict[str, float]:
+    """Seconds that each stage takes for all frames while no other runs."""
+    follower = setup.follower
+    with VideoFile(clip) as file:
+        marks = [time.perf_counter()]
+        frames = list(file)
+        marks.append(time.perf_counter())
+        looks = [follower.look(frame) for frame in frames]
+        marks.append(time.perf_counter())
+        results = [follower.place(look) for look in looks]
+        marks.append(time.perf_counter())
+        with VideoWriter(out, file.info, overwrite=True) as writer:
+            for result in results:
+                _draw_and_write(setup, writer, result)
+        marks.append(time.perf_counter())
+    return dict(zip(("read", "detect", "pose", "draw and encode"), np.diff(marks), strict=True))
+
+
+def _draw_and_write(setup: Setup, writer: VideoWriter | None, result: FrameResult) -> None:
+    setup.draw(result)
+    if writer is not None:
+        writer.write(result.frame.image, result.frame.time_s)
+
+
+def measure(
+    people: int, detect_every: int, frames: int, rounds: int, model: str
+) -> dict[str, object]:
+    """One clip, one setting; medians over rounds in which all take turns."""
+    wholes, silents, stages = [], [], []
+    with tempfile.TemporaryDirectory() as folder:
+        clip, out = Path(folder) / "clip.mp4", Path(folder) / "out.mp4"
+        write_crowd(clip, people, frames)
+        for _ in range(rounds):
+            # each run needs a follower that has seen nothing
+            setups = [set_up(Settings(model=model, detect_every=detect_every)) for _ in range(3)]
+            for setup in setups:
+                setup.warm_up(_SIZES[people])
+            count, seconds, found = run_whole(clip, setups[0], out)
+            wholes.append(count / seconds)
+            silents.append(count / run_whole(clip, setups[1], None)[1])
+            stages.append({k: count / s for k, s in time_stages(clip, setups[2], out).items()})
+    alone = {k: float(np.median([s[k] for s in stages])) for k in stages[0]}
+    whole = float(np.median(wholes))
+    slowest = min(alone, key=lambda k: alone[k])
+    return {
+        "people": people,
+        "people_found": round(found, 1),
+        "size": "{}x{}".format(*_SIZES[people]),
+        "detect_every": detect_every,
+        "frames": count,
+        "fps": round(whole, 1),
+        "fps_all": [round(v, 1) for v in wholes],
+        "fps_without_writing": round(float(np.median(silents)), 1),
+        "fps_one_thread": round(1 / sum(1 / v for v in alone.values()), 1),
+        "stages_fps": {k: round(v, 1) for k, v in alone.items()},
+        "slowest": slowest,
+        "over_slowest": round(whole / alone[slowest], 2),
+    }
+
+
+def main(
+    frames: Annotated[int, typer.Option(help="Length of the clips.")] = 240,
+    rounds: Annotated[int, typer.Option(help="Runs of each.")] = 3,
+    model: Annotated[str, typer.Option(help="Pose network.")] = "nano",
+) -> None:
+    """Measure, print and record."""
+    rows = [measure(people, every, frames, rounds, model) for people in _SIZES for every in (1, 5)]
+    record: dict[str, object] = {
+        "date": datetime.date.today().isoformat(),
+        "machine": describe(),
+        "model": model,
+        "runs": rows,
+    }
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / "throughput.json").write_text(json.dumps(record, indent=1) + "\n")
+    text = _markdown(record, rows)
+    (RESULTS / "throughput.md").write_text(text)
+    print(text)
+
+
+def _markdown(record: dict[str, object], rows: list[dict[str, object]]) -> str:
+    machine = record["machine"]
+    assert isinstance(machine, dict)
+    names = list(rows[0]["stages_fps"])  # type: ignore[call-overload]
+    return "\n".join(
+        [
+            "# Throughput of the video pipeline",
+            "",
+            f"Made by `python -m benchmarks.throughput --model {record['model']}` on "
+            f"{record['date']}: " + ", ".join(f"{k} {v}" for k, v in machine.items()) + ".",
+            "",
+            "All figures are frames a second. Stages alone have the whole machine; where each of "
+            "them can use all cores, side by side they cannot reach the slowest one's rate, and "
+            "what there is to gain lies between the one thread's rate and that.",
+            "",
+            "| people (found) | size | detector every | whole | without writing | one thread | "
+            + " | ".join(f"{name} alone" for name in names)
+            + " | whole / slowest |",
+            "|---" * (7 + len(names)) + "|",
+            *(
+                f"| {r['people']} ({r['people_found']}) | {r['size']} | {r['detect_every']} | "
+                f"{r['fps']} | {r['fps_without_writing']} | {r['fps_one_thread']} | "
+                + " | ".join(str(v) for v in r["stages_fps"].values())  # type: ignore[attr-defined]
+                + f" | {r['over_slowest']} ({r['slowest']}) |"
+                for r in rows
+            ),
+            "",
+        ]
+    )
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,189 @@
+"""`rtpose webcam`: skeletons on a camera or stream, now."""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack, closing
+from enum import Enum
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from rtpose.commands.options import (
+    ConfidenceOption,
+    DetectEveryOption,
+    DetectorOption,
+    DeviceOption,
+    EngineOption,
+    FlipOption,
+    JointOption,
+    ModelOption,
+    OverwriteOption,
+    SaveOption,
+    Settings,
+    SkeletonOption,
+)
+from rtpose.commands.terminal import INTERRUPTED, console, ctrl_c
+from rtpose.errors import RtposeError
+
+if TYPE_CHECKING:
+    from rtpose.media.cameras import Camera
+    from rtpose.media.view import View
+
+
+class ViewChoice(str, Enum):
+    """Where the live picture is shown."""
+
+    AUTO = "auto"
+    WINDOW = "window"
+    BROWSER = "browser"
+    NONE = "none"
+
+
+def webcam(
+    camera: Annotated[
+        str,
+        typer.Option(
+            help="Number of a camera, /dev path, video file, or address: rtsp://, http:// (MJPEG, "
+            "HLS)."
+        ),
+    ] = "0",
+    size: Annotated[
+        str | None, typer.Option(help="Picture size to ask the camera for: 1280x720.")
+    ] = None,
+    fps: Annotated[
+        float | None, typer.Option(min=1, help="Frames a second to ask the camera for.")
+    ] = None,
+    mirror: Annotated[bool, typer.Option("--mirror", help="Show as a mirror does.")] = False,
+    record: Annotated[
+        Path | None, typer.Option(help="Record what is shown: .mp4, .mov or .mkv.")
+    ] = None,
+    save: SaveOption = None,
+    overwrite: OverwriteOption = False,
+    view: Annotated[
+        ViewChoice, typer.Option(help="auto is a window where there is a display, else browser.")
+    ] = ViewChoice.AUTO,
+    host: Annotated[
+        str, typer.Option(help="Address of the browser view; 0.0.0.0 lets other machines in.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port of the browser view.")] = 8765,
+    max_wait: Annotated[
+        float | None,
+        typer.Option(min=0, help="Seconds to wait for a lost camera; else for ever."),
+    ] = None,
+    model: ModelOption = "nano",
+    detector: DetectorOption = None,
+    detect_every: DetectEveryOption = 5,
+    device: DeviceOption = "auto",
+    engine: EngineOption = "auto",
+    confidence: ConfidenceOption = None,
+    min_joint: JointOption = 0.3,
+    skeleton: SkeletonOption = "body21",
+    flip_test: FlipOption = False,
+) -> None:
+    """Show skeletons on a camera or stream, live.
+
+    Keys in the window: q quits, space pauses, m mirrors, r records, s saves a picture, h helps.
+    """
+    # imported here, so that --help and a mistyped option do not wait for torch
+    from rtpose.media.cameras import Camera, open_feed
+    from rtpose.media.hud import hud_line
+    from rtpose.media.recording import Recorder
+    from rtpose.media.urls import shown_url
+
+    settings = Settings(
+        model, detector, device, engine, confidence, min_joint, skeleton, flip_test, detect_every
+    )
+    wish = _parse_size(size)
+    name = f"camera {camera}" if camera.isdecimal() else shown_url(camera)
+    with ExitStack() as stack:
+        # what is quick to find fault with comes first; networks are slow to load
+        source = stack.enter_context(
+            Camera(partial(open_feed, camera, wish, fps), name, max_wait_s=max_wait)
+        )
+        console.print(_describe(source, wish, fps), markup=False)
+        recorder = Recorder(record, source.rate, overwrite=overwrite)
+        stack.callback(recorder.stop)
+        watched = _open_view(view, host, port)
+        stack.callback(watched.close)
+
+        from rtpose.commands.setup import set_up
+        from rtpose.live import Session
+        from rtpose.media.jsonl import JsonlWriter
+        from rtpose.stream import newest_frame
+
+        setup = set_up(settings)
+        setup.warm_up(source.size)
+        saver = (
+            stack.enter_context(JsonlWriter(save, setup.estimator.skeleton, overwrite=overwrite))
+            if save
+            else None
+        )
+        if record:
+            recorder.start()
+        status = stack.enter_context(console.status("waiting for the first frame"))
+        session = Session(
+            source,
+            watched,
+            setup.draw,
+            setup.engine,
+            recorder,
+            saver=saver,
+            mirror=mirror,
+            tell=lambda hud: status.update(hud_line(hud)),
+        )
+        stop = stack.enter_context(ctrl_c())
+        with closing(newest_frame(session.frames(stop), setup.follower, stop=stop)) as results:
+            session.run(results)
+        interrupted = stop.is_set() and not session.quit
+    for path in recorder.finished:
+        console.print(f"recorded {path}", markup=False)
+    console.print(f"{name}: {session.shown} frames shown, {setup.engine}", markup=False)
+    if interrupted:
+        raise typer.Exit(INTERRUPTED)
+
+
+def _parse_size(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    found = re.fullmatch(r"(\d{1,5})x(\d{1,5})", text)
+    if found is None or "0" in found.groups():
+        raise RtposeError(f"size {text!r}: write width x height, such as 1280x720")
+    return int(found[1]), int(found[2])
+
+
+def _describe(camera: Camera, size: tuple[int, int] | None, fps: float | None) -> str:
+    """Say what the camera gives, and what was asked for where that is something else."""
+    width, height = camera.size
+    given = [f"{width}x{height}"]
+    asked = []
+    if camera.rate:
+        given.append(f"{camera.rate:g} fps")
+    if size is not None and size != camera.size:
+        asked.append(f"{size[0]}x{size[1]}")
+    if fps is not None and (camera.rate is None or abs(camera.rate - fps) > 0.5):
+        asked.append(f"{fps:g} fps")
+    wish = f" ({', '.join(asked)} was asked for)" if asked else ""
+    return f"{camera.name}: {', '.join(given)}{wish}"
+
+
+def _open_view(choice: ViewChoice, host: str, port: int) -> View:
+    """Open the view that was asked for; where there is no display auto is the browser's."""
+    from rtpose.media.view import NoView
+
+    if choice is ViewChoice.NONE:
+        return NoView()
+    if choice in (ViewChoice.AUTO, ViewChoice.WINDOW):
+        from rtpose.media.window import WindowView, why_no_window
+
+        why = why_no_window()
+        if why is None or choice is ViewChoice.WINDOW:
+            return WindowView()
+        console.print(f"no window: {why}", markup=False)
+    from rtpose.media.browser import BrowserView
+
+    view = BrowserView(host, port)
+    console.print(f"watch at {view.address}", markup=False, soft_wrap=True)
+    return view

@@ -1,0 +1,148 @@
+"""Live pictures kept: a video that is begun and finished at any time, single pictures."""
+
+from __future__ import annotations
+
+import time
+from fractions import Fraction
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from rtpose.errors import RtposeError
+from rtpose.media.sinks import VIDEO_FORMATS, VideoWriter, check_target
+from rtpose.media.sources import VideoInfo
+from rtpose.pose import FrameResult, Image
+
+_CLOCK = Fraction(1, 90_000)
+"""MPEG's clock, fine enough for frames that come when they come."""
+
+
+class Recorder:
+    """Writes videos of what is shown, each frame at the time it was captured.
+
+    Parameters
+    ----------
+    path : Path, optional
+        Where the first recording goes; later ones get a number: out-2.mp4. None is a name made
+        of the time, in the current folder.
+    rate : float, optional
+        Frames a second that the camera promises: only a hint for players.
+    overwrite : bool
+        Replace an existing file with the first recording.
+
+    Attributes
+    ----------
+    wanted : bool
+        Whether recording is on.
+    finished : list of Path
+        Recordings that are complete.
+
+    Raises
+    ------
+    RtposeError
+        If the path cannot or must not be written to.
+    """
+
+    def __init__(
+        self, path: Path | None = None, rate: float | None = None, *, overwrite: bool = False
+    ) -> None:
+        if path is not None:
+            if path.suffix.lower() not in VIDEO_FORMATS:
+                raise RtposeError(
+                    f"{path}: the name of a video must end in {', '.join(VIDEO_FORMATS)}"
+                )
+            check_target(path, overwrite)
+        self.finished: list[Path] = []
+        self._path = path
+        self._overwrite = overwrite
+        self._rate = Fraction(min(max(rate or 25.0, 1.0), 240.0)).limit_denominator(1001)
+        self.wanted = False
+        self._writer: VideoWriter | None = None
+        self._began_s = 0.0
+        self._size = 0, 0
+
+    def start(self) -> None:
+        """Record from the next picture on."""
+        self.wanted = True
+
+    def write(self, result: FrameResult) -> None:
+        """Add a picture if recording is on.
+
+        A picture of another size than the recording's first, as after a camera came back, is
+        fitted into that.
+
+        Raises
+        ------
+        RtposeError
+            If the file cannot be begun or written further.
+        """
+        if not self.wanted:
+            return
+        frame = result.frame
+        if self._writer is None:
+            height, width = frame.image.shape[:2]
+            info = VideoInfo(width=width, height=height, rate=self._rate, time_base=_CLOCK)
+            overwrite = self._overwrite and not self.finished
+            self._writer = VideoWriter(self._next_path(), info, overwrite=overwrite)
+            self._began_s = frame.time_s
+            self._size = width, height
+        self._writer.write(fitted(frame.image, self._size), frame.time_s - self._began_s)
+
+    def stop(self) -> Path | None:
+        """Finish the recording and say where it is; None if nothing was recorded."""
+        self.wanted = False
+        writer, self._writer = self._writer, None
+        if writer is None:
+            return None
+        writer.close()
+        self.finished.append(writer.path)
+        return writer.path
+
+    def _next_path(self) -> Path:
+        if self._path is None:
+            return unused(Path(f"rtpose-{time.strftime('%Y%m%d-%H%M%S')}.mp4"))
+        if not self.finished:
+            return self._path
+        return unused(self._path.with_stem(f"{self._path.stem}-{len(self.finished) + 1}"))
+
+
+def save_snapshot(image: Image) -> Path:
+    """Write a picture as PNG into the current folder, under a name made of the time.
+
+    Raises
+    ------
+    RtposeError
+        If the folder cannot be written to.
+    """
+    path = unused(Path(f"rtpose-{time.strftime('%Y%m%d-%H%M%S')}.png"))
+    _, data = cv2.imencode(".png", image)
+    try:
+        path.write_bytes(data.tobytes())
+    except OSError as error:
+        raise RtposeError(f"{path} cannot be written ({error.strerror})") from error
+    return path
+
+
+def unused(path: Path) -> Path:
+    """The path, or the first of its like with a number that is no file yet: a.png, a-2.png."""
+    candidate, number = path, 1
+    while candidate.exists():
+        number += 1
+        candidate = path.with_stem(f"{path.stem}-{number}")
+    return candidate
+
+
+def fitted(image: Image, size: tuple[int, int]) -> Image:
+    """The whole picture at another size (width, height), undistorted, black beside it."""
+    height, width = image.shape[:2]
+    if (width, height) == size:
+        return image
+    scale = min(size[0] / width, size[1] / height)
+    inner = max(round(width * scale), 1), max(round(height * scale), 1)
+    canvas = np.zeros((size[1], size[0], 3), np.uint8)
+    x, y = (size[0] - inner[0]) // 2, (size[1] - inner[1]) // 2
+    canvas[y : y + inner[1], x : x + inner[0]] = cv2.resize(
+        image, inner, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+    )
+    return canvas

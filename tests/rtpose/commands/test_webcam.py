@@ -1,0 +1,217 @@
+"""`rtpose webcam` as a user types it."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+import types
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import av
+import pytest
+
+from rtpose.cli import main
+from rtpose.media.sample import write_sample
+from rtpose.media.sources import VideoFile
+from rtpose.media.view import Action, Hud
+from rtpose.pose import FrameResult
+
+pytestmark = pytest.mark.usefixtures("threads_gone")
+
+Rtpose = Callable[..., tuple[int, str]]
+
+
+@pytest.fixture
+def rtpose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Rtpose:
+    """Run a command line in an empty folder; its exit code and what it said."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "300")
+    monkeypatch.delenv("DISPLAY", raising=False)
+
+    def run(*words: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["rtpose", *map(str, words)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        return int(ended.value.code or 0), capfd.readouterr().err
+
+    return run
+
+
+@pytest.fixture(scope="module")
+def clip(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("clip") / "walk.mp4"
+    write_sample(path, seconds=1, size=(320, 240))
+    return path
+
+
+@pytest.fixture
+def people(mjpeg: Callable[..., Any], clip: Path) -> Any:
+    """A camera that shows real people."""
+    with VideoFile(clip) as file:
+        pictures = [frame.image for frame in file]
+    server = mjpeg()
+    server.acts = [server.steady(picture=lambda i: pictures[i % len(pictures)])]
+    return server
+
+
+class FakeBrowser:
+    """Stands where the browser view does; the person watching quits after some pictures."""
+
+    made: "list[FakeBrowser]" = []  # noqa: RUF012
+    patience = 5
+
+    def __init__(self, host: str = "127.0.0.1", port: int = 8765, token: str | None = None) -> None:
+        self.address = f"http://{host}:{port}/"
+        self.shown: list[FrameResult] = []
+        self.closed = False
+        self.made.append(self)
+
+    def show(self, result: FrameResult, hud: Hud) -> None:
+        self.shown.append(result)
+
+    def actions(self) -> Sequence[Action]:
+        return [Action.QUIT] if len(self.shown) >= self.patience else []
+
+    def close(self) -> None:
+        self.closed = True
+
+
+@pytest.fixture
+def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FakeBrowser]]:
+    module = types.ModuleType("rtpose.media.browser")
+    module.BrowserView = FakeBrowser  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "rtpose.media.browser", module)
+    monkeypatch.setattr(FakeBrowser, "made", [])
+    yield FakeBrowser.made
+
+
+def test_without_a_display_the_browser_is_taken_and_its_address_said(
+    people: Any, browser: list[FakeBrowser], rtpose: Rtpose, tmp_path: Path
+):
+    code, said = rtpose(
+        "webcam", "--camera", people.url, "--port", 4711, "--size", "1280x720",
+        "--record", "out.mp4", "--save", "poses.jsonl",
+    )  # fmt: skip
+    assert code == 0, said
+    assert "320x240" in said and "1280x720 was asked for" in said
+    assert "no window: no display here" in said
+    assert "watch at http://127.0.0.1:4711/" in said
+    assert "recorded out.mp4" in said
+    found = re.search(r"(\d+) frames shown, nano by openvino", said)
+    assert found is not None and int(found[1]) >= 1
+    [view] = browser
+    assert view.closed and any(result.poses for result in view.shown)
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        assert len(list(file.decode(video=0))) == int(found[1])
+    lines = [json.loads(line) for line in (tmp_path / "poses.jsonl").read_text().splitlines()]
+    assert len(lines) == int(found[1])
+    assert any(line["people"] and line["people"][0]["id"] for line in lines)
+
+
+def test_a_file_ends(clip: Path, rtpose: Rtpose):
+    code, said = rtpose("webcam", "--camera", clip, "--view", "none")
+    assert code == 0, said
+    assert "frames shown" in said
+
+
+def test_a_stream_as_a_video(mjpeg: Callable[..., Any], clip: Path, rtpose: Rtpose, tmp_path: Path):
+    with VideoFile(clip) as file:
+        pictures = [frame.image for frame in file]
+    server = mjpeg()
+    server.acts = [server.steady(count=20, picture=lambda i: pictures[i])]
+    code, said = rtpose("video", server.url)
+    assert code == 0, said
+    assert "live.pose.mp4: 20 frames" in said
+    with av.open(str(tmp_path / "live.pose.mp4")) as file:
+        assert len(list(file.decode(video=0))) == 20
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--camera", "97"], "no camera 97 here; found: "),
+        (["--camera", "/dev/video97"], "no camera /dev/video97 here; found: "),
+        (["--camera", "gone.mp4"], "no such file"),
+        (["--camera", "rtsp://127.0.0.1:1/x"], "connection refused"),
+        (["--camera", "{clip}", "--view", "window"], "no window: no display here"),
+        (["--camera", "{clip}", "--record", "out.avi"], "must end in .mp4"),
+        (["--camera", "{clip}", "--record", "taken.mp4"], "--overwrite"),
+        (["--size", "big"], "size 'big': write width x height"),
+        (["--size", "0x480"], "size '0x480'"),
+    ],
+)
+def test_bad_input_is_one_line_and_exit_code_2(
+    words: list[str], message: str, clip: Path, rtpose: Rtpose, tmp_path: Path
+):
+    (tmp_path / "taken.mp4").write_text("precious")
+    code, said = rtpose("webcam", *(word.format(clip=clip) for word in words))
+    errors = [line for line in said.splitlines() if not line.startswith(str(clip))]
+    assert code == 2
+    assert len(errors) == 1 and errors[0].startswith("error: ") and message in errors[0]
+    assert [p.name for p in tmp_path.iterdir()] == ["taken.mp4"]
+
+
+def test_a_lost_camera_that_does_not_return_ends_with_the_recording_kept(
+    people: Any,
+    rtpose: Rtpose,
+    tmp_path: Path,
+    quick_return: None,
+    caplog: pytest.LogCaptureFixture,
+):
+    [endless] = people.acts
+    limit = time.monotonic()
+
+    def some(send: Callable[..., None]) -> None:
+        def send_for_a_while(image: Any) -> None:
+            # until the networks are loaded and some pictures are kept
+            if (tmp_path / "poses.jsonl").exists() and (
+                (tmp_path / "poses.jsonl").stat().st_size > 2000
+            ):
+                raise ConnectionError
+            assert time.monotonic() < limit + 300
+            send(image)
+
+        endless(send_for_a_while)
+
+    people.acts = [some, None]
+    code, said = rtpose(
+        "webcam", "--camera", people.url, "--view", "none", "--max-wait", "0.5",
+        "--record", "out.mp4", "--save", "poses.jsonl",
+    )  # fmt: skip
+    assert code == 2
+    assert "is lost: the stream broke off" in caplog.text
+    assert "not back within 0.5 s" in said.splitlines()[-1]
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        assert len(list(file.decode(video=0))) >= 1
+
+
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+def test_ctrl_c_and_a_service_manager_finish_the_recording(
+    people: Any, tmp_path: Path, signal_number: signal.Signals
+):
+    code = "from rtpose.cli import main; main()"
+    root = str(Path(__file__).parents[3])
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "webcam", "--camera", people.url, "--view", "none",
+         "--record", "out.mp4", "--save", "poses.jsonl"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": root}, stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        saved = tmp_path / "poses.jsonl"
+        for _ in range(1200):
+            if saved.exists() and saved.stat().st_size > 2000:
+                break
+            time.sleep(0.1)
+        process.send_signal(signal_number)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "recorded out.mp4" in errors and "Traceback" not in errors
+    with av.open(str(tmp_path / "out.mp4")) as file:
+        assert len(list(file.decode(video=0))) == len(saved.read_text().splitlines())

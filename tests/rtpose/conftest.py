@@ -1,0 +1,130 @@
+"""A camera on the network that does what a test tells it to."""
+
+import contextlib
+import itertools
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import cv2
+import numpy as np
+import pytest
+
+Send = Callable[[np.ndarray], None]
+Act = Callable[[Send], None] | None
+
+
+class MjpegServer:
+    """Serves one connection after the other: each gets the next act, further ones the last.
+
+    An act sends pictures and returns to close the connection; None refuses with HTTP 503.
+    """
+
+    def __init__(self, *acts: Act) -> None:
+        self.acts = list(acts)
+        self.connections = 0
+        self.stopping = threading.Event()
+        server = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                act = server.acts[min(server.connections, len(server.acts) - 1)]
+                server.connections += 1
+                if act is None:
+                    self.send_error(503)
+                    return
+                self.send_response(200)
+                self.send_header("Content-Type", "multipart/x-mixed-replace; boundary=frame")
+                self.end_headers()
+                with contextlib.suppress(ConnectionError, _StoppedError):
+                    act(self.send)
+
+            def send(self, image: np.ndarray) -> None:
+                if server.stopping.is_set():
+                    raise _StoppedError
+                data = cv2.imencode(".jpg", image)[1].tobytes()
+                head = f"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: {len(data)}\r\n\r\n"
+                self.wfile.write(head.encode() + data + b"\r\n")
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.url = f"http://127.0.0.1:{self._server.server_port}/live"
+        threading.Thread(target=self._server.serve_forever, daemon=True).start()
+
+    def close(self) -> None:
+        self.stopping.set()
+        self._server.shutdown()
+        self._server.server_close()
+
+    def steady(
+        self,
+        size: tuple[int, int] = (64, 48),
+        count: int | None = None,
+        rate: float = 30,
+        picture: Callable[[int], np.ndarray] | None = None,
+    ) -> Act:
+        """Give an act: so many pictures, or endless, at a rate."""
+
+        def act(send: Send) -> None:
+            for i in itertools.count() if count is None else range(count):
+                plain = np.full((size[1], size[0], 3), 100 + i % 100, np.uint8)
+                send(plain if picture is None else picture(i))
+                self.stopping.wait(1 / rate)
+
+        return act
+
+    def silent(self, send: Send) -> None:
+        """Say nothing, and stay on the line."""
+        self.stopping.wait()
+
+
+class _StoppedError(Exception):
+    pass
+
+
+@pytest.fixture
+def mjpeg() -> Iterator[Callable[..., MjpegServer]]:
+    """Start servers that end with the test; acts are added to ``server.acts``."""
+    servers = []
+
+    def start(*acts: Act) -> MjpegServer:
+        servers.append(MjpegServer(*acts))
+        return servers[-1]
+
+    yield start
+    for server in servers:
+        server.close()
+
+
+@pytest.fixture
+def quick_return(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let lost cameras be opened again without long pauses."""
+    from rtpose.media import cameras, urls
+
+    monkeypatch.setattr(cameras, "_FIRST_PAUSE_S", 0.02)
+    monkeypatch.setattr(cameras, "_LONGEST_PAUSE_S", 0.1)
+    monkeypatch.setattr(urls, "READ_S", 2.0)
+
+
+@pytest.fixture
+def threads_gone() -> Iterator[None]:
+    """Fail the test if it leaves a thread of ours behind."""
+    yield
+    left = [t.name for t in threading.enumerate() if t.name.startswith("rtpose-")]
+    assert left == []
+
+
+@pytest.fixture
+def wait_until() -> Callable[..., None]:
+    def wait(true: Callable[[], object], seconds: float = 60) -> None:
+        nap = threading.Event()
+        for _ in range(int(seconds / 0.01)):
+            if true():
+                return
+            nap.wait(0.01)
+        raise AssertionError("did not happen in time")
+
+    return wait

@@ -1,0 +1,276 @@
+import logging
+import threading
+import time
+from collections.abc import Callable
+from functools import partial
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rtpose.errors import RtposeError
+from rtpose.media.cameras import Camera, FileFeed, Lost, StreamFeed, open_feed
+from rtpose.media.sample import write_sample
+from rtpose.media.sources import VideoFile
+from rtpose.pose import Image
+
+pytestmark = pytest.mark.usefixtures("threads_gone", "quick_return")
+
+Start = Callable[..., Any]
+
+
+def camera(url: str, max_wait_s: float | None = None) -> Camera:
+    return Camera(partial(open_feed, url), "the camera", max_wait_s=max_wait_s)
+
+
+def test_frames_carry_numbers_and_the_time_of_their_capture(mjpeg: Start):
+    server = mjpeg()
+    server.acts = [server.steady()]
+    with camera(server.url) as source:
+        assert source.size == (64, 48)
+        frames = []
+        for frame in source.frames():
+            age_s = source.now_s() - frame.time_s
+            assert 0 <= age_s < 5
+            frames.append(frame)
+            if len(frames) == 10:
+                break
+    assert [f.image.shape for f in frames] == [(48, 64, 3)] * 10
+    for before, after in pairwise(frames):
+        assert after.index > before.index and after.time_s > before.time_s
+
+
+def test_who_is_slow_gets_the_newest(mjpeg: Start, wait_until: Callable[..., None]):
+    server = mjpeg()
+    server.acts = [server.steady(rate=200)]
+    with camera(server.url) as source:
+        frames = source.frames()
+        first = next(frames)
+        began_s = source.now_s()
+        wait_until(lambda: source.now_s() > began_s + 0.5)
+        late = next(frames)
+        assert late.index > first.index + 1
+        assert late.time_s > began_s  # and not one that waited in a queue
+
+
+def test_a_lost_stream_comes_back_with_another_size(mjpeg: Start, caplog: pytest.LogCaptureFixture):
+    server = mjpeg()
+    server.acts = [server.steady(count=5), None, None, server.steady(size=(96, 64))]
+    waited = []
+    with camera(server.url) as source, caplog.at_level(logging.INFO):
+        lost = threading.Event()
+
+        def watch() -> None:
+            while not lost.is_set():
+                if source.waiting is not None:
+                    waited.append(source.waiting)
+                    lost.set()
+                time.sleep(0.001)
+
+        watcher = threading.Thread(target=watch)
+        watcher.start()
+        frames = source.frames()
+        for frame in frames:
+            if frame.image.shape == (64, 96, 3):
+                break
+        lost.set()
+        watcher.join()
+        index = frame.index
+        assert next(frames).index > index
+        assert source.waiting is None
+    assert waited and "broke off" in waited[0].reason
+    assert "the camera is lost: the stream broke off" in caplog.text
+    assert "the camera is back after" in caplog.text and "96x64" in caplog.text
+    assert caplog.text.count("5XX") == 2  # both refusals, in the log's detail
+
+
+def test_a_stream_that_falls_silent_is_lost(
+    mjpeg: Start, monkeypatch: pytest.MonkeyPatch, wait_until: Callable[..., None]
+):
+    monkeypatch.setattr("rtpose.media.urls.READ_S", 0.5)
+    server = mjpeg()
+    talk, again = server.steady(count=3), server.steady(size=(96, 64))
+
+    def then_silent(send: Callable[[np.ndarray], None]) -> None:
+        talk(send)
+        server.silent(send)
+
+    server.acts = [then_silent, again]
+    with camera(server.url) as source:
+        wait_until(lambda: source.waiting is not None)
+        assert next(f for f in source.frames() if f.image.shape[1] == 96)
+
+
+def test_no_return_in_time_is_an_error(mjpeg: Start):
+    server = mjpeg()
+    server.acts = [server.steady(count=3), None]
+    with (
+        camera(server.url, max_wait_s=0.3) as source,
+        pytest.raises(RtposeError, match=r"the camera: lost \(.*\) and not back within 0.3 s"),
+    ):
+        for _ in source.frames():
+            pass
+
+
+def test_pauses_grow(monkeypatch: pytest.MonkeyPatch):
+    pauses = []
+    feeds = 0
+
+    class Flaky:
+        rate = None
+
+        def __init__(self) -> None:
+            self.left = 1
+
+        def read(self) -> Image:
+            if not self.left:
+                raise Lost("gone")
+            self.left -= 1
+            return np.zeros((2, 2, 3), np.uint8)
+
+        def close(self) -> None:
+            pass
+
+    def open_flaky() -> Flaky:
+        nonlocal feeds
+        feeds += 1
+        if feeds in (2, 3):
+            raise RtposeError("refused")
+        return Flaky()
+
+    def patience(self: Camera, pause_s: float) -> float:
+        pauses.append(pause_s)
+        if len(pauses) == 7:
+            raise RtposeError("enough")
+        return 0.0
+
+    monkeypatch.setattr("rtpose.media.cameras._FIRST_PAUSE_S", 0.5)
+    monkeypatch.setattr("rtpose.media.cameras._LONGEST_PAUSE_S", 8.0)
+    monkeypatch.setattr(Camera, "_patience", patience)
+    with Camera(open_flaky, "flaky") as source, pytest.raises(RtposeError, match="enough"):
+        for _ in source.frames():
+            pass
+    # also after it was back for a moment: a camera that flickers is not hammered
+    assert pauses == [0.5, 1, 2, 4, 8, 8, 8]
+
+
+def test_closing_while_the_camera_is_lost_does_not_wait(
+    mjpeg: Start, monkeypatch: pytest.MonkeyPatch, wait_until: Callable[..., None]
+):
+    monkeypatch.setattr("rtpose.media.cameras._FIRST_PAUSE_S", 1000.0)
+    monkeypatch.setattr("rtpose.media.cameras._LONGEST_PAUSE_S", 1000.0)
+    server = mjpeg()
+    server.acts = [server.steady(count=5), None]
+    source = camera(server.url)
+    wait_until(lambda: source.waiting is not None)
+    source.close()
+
+
+def test_the_event_ends_the_frames_of_a_silent_camera(mjpeg: Start):
+    server = mjpeg()
+    talk = server.steady(count=5)
+
+    def then_silent(send: Callable[[np.ndarray], None]) -> None:
+        talk(send)
+        server.silent(send)
+
+    server.acts = [then_silent]
+    stop = threading.Event()
+    with camera(server.url) as source:
+        threading.Timer(0.3, stop.set).start()
+        assert len(list(source.frames(stop))) <= 5
+
+
+def test_a_black_picture_is_a_picture(mjpeg: Start):
+    server = mjpeg()
+    server.acts = [server.steady(picture=lambda i: np.zeros((48, 64, 3), np.uint8))]
+    with camera(server.url) as source:
+        assert next(source.frames()).image.max() < 10
+
+
+def test_a_camera_that_is_not_there_at_first_is_the_users_error(mjpeg: Start):
+    server = mjpeg(None)
+    with pytest.raises(RtposeError, match="5XX"):
+        camera(server.url)
+    assert server.connections == 1
+
+
+def test_a_file_is_shown_at_its_pace_and_ends(tmp_path: Path):
+    clip = tmp_path / "clip.mp4"
+    write_sample(clip, seconds=0.6, size=(64, 48))
+    began = time.monotonic()
+    with Camera(partial(open_feed, str(clip)), "the file") as source:
+        frames = list(source.frames())
+    assert time.monotonic() - began > 0.5
+    assert frames[-1].index == 17  # the last one is never dropped
+    assert source.rate == pytest.approx(29.97, abs=0.01)
+
+
+@pytest.fixture
+def web_folder(tmp_path: Path) -> Any:
+    """A folder on a web server."""
+    from functools import partial as part
+    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+
+    class Quiet(SimpleHTTPRequestHandler):
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), part(Quiet, directory=str(tmp_path)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_file_on_a_web_server_ends(tmp_path: Path, web_folder: str):
+    write_sample(tmp_path / "clip.mp4", seconds=0.5, size=(64, 48))
+    feed = open_feed(f"{web_folder}/clip.mp4")
+    assert isinstance(feed, FileFeed)
+    count = 0
+    while feed.read() is not None:
+        count += 1
+    feed.close()
+    assert count == 15
+
+
+def test_live_hls_is_paced(tmp_path: Path, web_folder: str):
+    """Its pieces come all at once; without a pace one would see the last picture of each."""
+    import av
+
+    write_sample(tmp_path / "clip.mp4", seconds=1, size=(64, 48))
+    with (
+        av.open(str(tmp_path / "clip.mp4")) as clip,
+        av.open(
+            str(tmp_path / "live.m3u8"), "w", format="hls",
+            options={"hls_flags": "omit_endlist", "hls_time": "10"},
+        ) as live,
+    ):  # fmt: skip
+        video = clip.streams.video[0]
+        copy = live.add_stream_from_template(video)
+        for packet in clip.demux(video):
+            if packet.dts is not None:
+                packet.stream = copy
+                live.mux(packet)
+    feed = open_feed(f"{web_folder}/live.m3u8")
+    assert isinstance(feed, StreamFeed)
+    began = time.monotonic()
+    for _ in range(20):
+        assert feed.read() is not None
+    assert time.monotonic() - began > 0.5
+    feed.close()
+
+
+def test_a_stream_as_a_video_has_every_frame_and_the_times_they_came(mjpeg: Start):
+    server = mjpeg()
+    server.acts = [server.steady(count=20, rate=50)]
+    with VideoFile(server.url) as file:
+        assert (file.info.width, file.info.height) == (64, 48)
+        frames = list(file)
+    assert [f.index for f in frames] == list(range(20))
+    times = [f.time_s for f in frames]
+    assert times == sorted(set(times))
+    # 17 twentieths of a second after those that opening had read; 25 a second would be more
+    assert times[-1] >= 15 / 50

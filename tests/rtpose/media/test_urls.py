@@ -1,0 +1,120 @@
+import socket
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from threading import Thread
+from typing import Any
+
+import pytest
+
+from rtpose.errors import RtposeError
+from rtpose.media import urls
+from rtpose.media.urls import is_url, open_url, shown_url, stem_of_url
+
+
+@pytest.mark.parametrize(
+    ("text", "yes"),
+    [
+        ("rtsp://cam/1", True),
+        ("HTTP://cam:8080", True),
+        ("clip.mp4", False),
+        ("C:\\clips\\a.mp4", False),
+        ("/dev/video0", False),
+        ("a:b.mp4", False),
+        ("0", False),
+    ],
+)
+def test_what_is_an_address(text: str, yes: bool):
+    assert is_url(text) == yes
+
+
+def test_passwords_are_not_shown():
+    assert shown_url("rtsp://me:secret@cam:554/live?x=1") == "rtsp://me:***@cam:554/live?x=1"
+    assert shown_url("rtsp://cam:554/live") == "rtsp://cam:554/live"
+    assert shown_url("clip.mp4") == "clip.mp4"
+
+
+@pytest.mark.parametrize(
+    ("url", "stem"),
+    [
+        ("rtsp://cam.local:554/hall/door", "door"),
+        ("http://me:pw@cam.local:8080/", "cam.local"),
+        ("http://host/clip.m3u8?token=1", "clip"),
+        ("udp://@:5000", "stream"),
+    ],
+)
+def test_files_made_from_a_stream_have_a_name(url: str, stem: str):
+    assert stem_of_url(url) == stem
+
+
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_refused(scheme: str):
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        port = closed.getsockname()[1]
+    with pytest.raises(RtposeError, match=f"{scheme}://127.0.0.1:{port}/x: connection refused"):
+        open_url(f"{scheme}://127.0.0.1:{port}/x")
+
+
+@pytest.mark.parametrize("scheme", ["http", "rtsp"])
+def test_a_server_that_never_answers_is_timed_out(scheme: str, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(urls, "OPEN_S", 1.0)
+    monkeypatch.setattr(urls, "READ_S", 1.0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        with pytest.raises(RtposeError, match="timed out"):
+            open_url(f"{scheme}://127.0.0.1:{port}/x")
+
+
+@pytest.fixture
+def answer() -> Any:
+    """Serve one answer, with a status and a body."""
+    servers = []
+
+    def serve(status: int, body: bytes) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(status)
+                self.send_header("Content-Type", "text/html")
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        servers.append(HTTPServer(("127.0.0.1", 0), Handler))
+        Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}/page"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "words"),
+    [
+        (200, b"<html>welcome</html>" * 50, "not with a video stream"),
+        (404, b"", "404 Not Found"),
+        (401, b"", "401 Unauthorized"),
+        (500, b"", "5XX Server Error"),
+    ],
+)
+def test_no_stream_is_named(
+    answer: Callable[[int, bytes], str], status: int, body: bytes, words: str
+):
+    with pytest.raises(RtposeError, match=words):
+        open_url(answer(status, body))
+
+
+def test_unknown_host_and_scheme():
+    with pytest.raises(RtposeError, match=r"no host named camera\.invalid"):
+        open_url("rtsp://camera.invalid/1")
+    with pytest.raises(RtposeError, match="unknown kind of address"):
+        open_url("camera://127.0.0.1/1")
+
+
+def test_the_password_is_in_no_error():
+    with pytest.raises(RtposeError) as caught:
+        open_url("rtsp://me:secret@127.0.0.1:1/x")
+    assert "secret" not in str(caught.value)
