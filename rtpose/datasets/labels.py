@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -24,13 +25,11 @@ def read_json(path: Path) -> Any:
         If it is missing, damaged, or not json.
     """
     try:
-        if path.suffix == ".gz":
-            with gzip.open(path, "rt") as file:
-                return json.load(file)
-        return json.loads(path.read_text())
+        data = path.read_bytes()
+        return json.loads(gzip.decompress(data) if path.suffix == ".gz" else data)
     except FileNotFoundError:
         raise RtposeError(f"{path}: no such file") from None
-    except (OSError, EOFError, UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, json.JSONDecodeError) as error:
         raise RtposeError(f"{path}: not readable as json: {error}") from error
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -11,6 +12,7 @@ from typing import Any
 
 import cv2
 import numpy as np
+import PIL.Image
 from numpy.typing import NDArray
 
 from rtpose.errors import RtposeError
@@ -160,6 +162,15 @@ def count_sources(people: People) -> dict[str, int]:
 
 
 def read_picture(path: Path) -> Image | None:
-    """A picture as (H, W, 3) uint8 BGR; None where it is missing or broken."""
-    image = cv2.imread(str(path), cv2.IMREAD_COLOR)
+    """A picture as (H, W, 3) uint8 BGR; None where it is missing, broken or cut short."""
+    try:
+        data = path.read_bytes()
+        # OpenCV fills up a picture cut short with grey, and says so to nobody. At an eighth of
+        # the size, which JPEG has for little, Pillow finds it out.
+        with PIL.Image.open(io.BytesIO(data)) as picture:
+            picture.draft("RGB", (picture.width // 8, picture.height // 8))
+            picture.load()
+    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError):
+        return None
+    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
     return None if image is None else image.astype(np.uint8, copy=False)
