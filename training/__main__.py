@@ -28,6 +28,7 @@ from training.config import read_config
 from training.data import report, training_people
 from training.detector import DetectorConfig, evaluate_detector, train_detector
 from training.evaluate import head_pck, overall, predict, torso_pck
+from training.parallel import join_processes
 from training.run import RunFolder
 from training.store import open_store
 from training.train import train as train_network
@@ -57,37 +58,46 @@ def train(
     if folder.checkpoint.exists() and not resume:
         raise RtposeError(f"{run}: holds a run already; give --resume or another --run")
     skeleton = SKELETONS[settings.network.skeleton]
-    dataset = find_dataset(data)
-    people, val = training_people(dataset, skeleton)
-    log.info("people to learn from: %s", count_sources(people))
-    store = open_store(
-        people,
-        dataset.pictures,
-        run.parent / "cache",
-        settings.data.teacher_weight,
-        settings.data.disputed,
-    )
-    run.mkdir(parents=True, exist_ok=True)
-    (run / "config.yaml").write_text(config.read_text())
+    with join_processes(device) as processes:
+        if not processes.first:
+            logging.getLogger().setLevel(logging.WARNING)
+        dataset = find_dataset(data)
+        with processes.first_goes_ahead():
+            people, val = training_people(dataset, skeleton)
+            log.info("people to learn from: %s", count_sources(people))
+            store = open_store(
+                people,
+                dataset.pictures,
+                run.parent / "cache",
+                settings.data.teacher_weight,
+                settings.data.disputed,
+            )
+        run.mkdir(parents=True, exist_ok=True)
+        if processes.first:
+            (run / "config.yaml").write_text(config.read_text())
 
-    def evaluate_average(network: DCHourglass, size: int) -> dict[str, float]:
-        engine = EagerEngine(Checkpoint(network, skeleton, size), device)
-        scored = predict(val, dataset.pictures, engine, skeleton, flip_test=False)
-        sources = dict.fromkeys(val.sources)
-        each = {s: overall(torso_pck(scored.of_source(s), skeleton)) for s in sources}
-        return {"val": sum(each.values()) / len(each), **each}
+        def evaluate_average(network: DCHourglass, size: int) -> dict[str, float]:
+            engine = EagerEngine(Checkpoint(network, skeleton, size), processes.device)
+            scored = predict(val, dataset.pictures, engine, skeleton, flip_test=False)
+            sources = dict.fromkeys(val.sources)
+            each = {s: overall(torso_pck(scored.of_source(s), skeleton)) for s in sources}
+            return {"val": sum(each.values()) / len(each), **each}
 
-    def save_best(network: DCHourglass, size: int, scores: dict[str, float]) -> None:
-        about = {
-            "date": datetime.date.today().isoformat(),
-            "data": ", ".join(count_sources(people)),
-            "scores": json.dumps({f"PCK@0.2 {k}": round(v, 2) for k, v in scores.items()}),
-            "license": "AGPL-3.0-or-later",
-        }
-        save_checkpoint(run / "best.safetensors", Checkpoint(network, skeleton, size, about=about))
+        def save_best(network: DCHourglass, size: int, scores: dict[str, float]) -> None:
+            about = {
+                "date": datetime.date.today().isoformat(),
+                "data": ", ".join(count_sources(people)),
+                "scores": json.dumps({f"PCK@0.2 {k}": round(v, 2) for k, v in scores.items()}),
+                "license": "AGPL-3.0-or-later",
+            }
+            save_checkpoint(
+                run / "best.safetensors", Checkpoint(network, skeleton, size, about=about)
+            )
 
-    beginning = load_checkpoint(start).network if start else None
-    train_network(settings, store, folder, evaluate_average, save_best, resume, beginning, device)
+        beginning = load_checkpoint(start).network if start else None
+        train_network(
+            settings, store, folder, evaluate_average, save_best, resume, beginning, processes
+        )
 
 
 @app.command("data")

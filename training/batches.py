@@ -49,12 +49,18 @@ def draw_chances(sources: tuple[str, ...], weights: dict[str, float]) -> Tensor:
 
 
 def make_batch(
-    store: Store, chances: Tensor, skeleton: Skeleton, config: TrainConfig, step: int, size: int
+    store: Store,
+    chances: Tensor,
+    skeleton: Skeleton,
+    config: TrainConfig,
+    step: int,
+    size: int,
+    part: slice = slice(None),
 ) -> Batch:
-    """Batch number `step` at crop side `size`."""
+    """Batch number `step` at crop side `size`, or a part of it."""
     random = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
     rows = torch.multinomial(chances, config.batch, replacement=True, generator=random)
-    crops = torch.from_numpy(np.stack([store.crops[i] for i in rows.tolist()]))
+    crops = torch.from_numpy(np.stack([store.crops[i] for i in rows[part].tolist()]))
     pictures, joints, weights, absent = augment(
         crops,
         torch.from_numpy(store.joints[rows.numpy()]),
@@ -63,34 +69,55 @@ def make_batch(
         size,
         config.augment,
         random,
+        part,
     )
-    return Batch(pictures, joints, weights, absent, rows)
+    return Batch(pictures, joints, weights, absent, rows[part])
 
 
 class _Stream(IterableDataset[Batch]):
     def __init__(
-        self, store: Store, skeleton: Skeleton, config: TrainConfig, first: int, size: int
+        self,
+        store: Store,
+        skeleton: Skeleton,
+        config: TrainConfig,
+        first: int,
+        size: int,
+        part: slice,
     ) -> None:
         self.store, self.skeleton, self.config = store, skeleton, config
-        self.first, self.size = first, size
+        self.first, self.size, self.part = first, size, part
         self.chances = draw_chances(store.people.sources, config.data.source_weights)
 
     def __iter__(self) -> Iterator[Batch]:
         step = self.first
         while True:
-            yield make_batch(self.store, self.chances, self.skeleton, self.config, step, self.size)
+            yield make_batch(
+                self.store,
+                self.chances,
+                self.skeleton,
+                self.config,
+                step,
+                self.size,
+                self.part,
+            )
             step += 1
 
 
 def stream_batches(
-    store: Store, skeleton: Skeleton, config: TrainConfig, first: int, size: int
+    store: Store,
+    skeleton: Skeleton,
+    config: TrainConfig,
+    first: int,
+    size: int,
+    part: slice = slice(None),
 ) -> Iterator[Batch]:
-    """Batches from number `first` on, made in one other process (a thread halves training).
+    """Batches, or a part of each, from number `first` on.
 
-    That process is spawned, not forked: forking one in which OpenVINO or FFmpeg run threads has
-    crashed it, and one forked from a server outlives a killed run.
+    They are made in one other process, for a thread halves training. It is spawned, not forked:
+    forking one in which OpenVINO or FFmpeg run threads has crashed it, and one forked from a
+    server outlives a killed run.
     """
-    stream = _Stream(store, skeleton, config, first, size)
+    stream = _Stream(store, skeleton, config, first, size, part)
     loader = DataLoader(
         stream,
         batch_size=None,

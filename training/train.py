@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rtpose.errors import RtposeError
 from rtpose.network import Architecture, DCHourglass
@@ -18,6 +18,7 @@ from training.batches import Batch, stream_batches
 from training.config import OptimiserConfig, PhaseConfig, TrainConfig
 from training.losses import supervised_loss
 from training.muon import Muon
+from training.parallel import ALONE, Processes
 from training.run import RunFolder
 from training.store import Store
 
@@ -71,8 +72,21 @@ def train_step(
     optimisers: Sequence[torch.optim.Optimizer],
     batch: Batch,
     config: TrainConfig,
+    processes: Processes,
+    every_stack: Callable[[Tensor], list[Tensor]],
 ) -> float:
-    """One step; the loss as a number.
+    """One step; the loss of the whole batch as a number.
+
+    Parameters
+    ----------
+    network : DCHourglass
+    optimisers : sequence of torch.optim.Optimizer
+    batch : Batch
+        The process's part of the whole batch.
+    config : TrainConfig
+    processes : Processes
+    every_stack : callable
+        The network's, as `processes` gives it.
 
     Raises
     ------
@@ -82,13 +96,15 @@ def train_step(
     device = network.mean.device
     pictures = batch.pictures.to(device).contiguous(memory_format=torch.channels_last)
     with torch.autocast(device.type, torch.bfloat16):
-        logits = network.every_stack(pictures)
+        logits = every_stack(pictures)
     absent = batch.absent.to(device)
     weights = torch.where(absent, config.absent_weight, batch.weights.to(device))
     loss = supervised_loss(
         logits, batch.joints.to(device), weights, absent, config.sigma, config.loss
     )
-    value = loss.item()
+    # the loss is a mean over this process's joints; of the whole batch's it is this part
+    loss = loss * (weights.sum() / processes.mean(weights.sum()).clamp_min(1e-6))
+    value = processes.mean(loss).item()
     if not math.isfinite(value):
         raise RtposeError(f"the loss is {value}")
     for optimiser in optimisers:
@@ -108,7 +124,7 @@ def train(
     save_best: Callable[[DCHourglass, int, dict[str, float]], None],
     resume: bool,
     start: DCHourglass | None = None,
-    device: str = "cpu",
+    processes: Processes = ALONE,
     report_every_s: float = 30.0,
     save_every_s: float = 240.0,
     evaluate_every_s: float = 600.0,
@@ -130,17 +146,23 @@ def train(
         Go on from the run's checkpoint, exactly.
     start : DCHourglass, optional
         Trained weights to begin with instead of random ones.
+    processes : Processes
+        Only the first of several reports, evaluates and writes.
 
     Raises
     ------
     RtposeError
-        If `start` is another network than the config's, or the loss is not finite.
+        If `start` is another network than the config's, the loss is not finite, or there are
+        more processes than pictures in a batch.
 
     Returns
     -------
     dict
         The last scores.
     """
+    if config.batch < processes.count:
+        raise RtposeError(f"a batch of {config.batch} does not feed {processes.count} processes")
+    device = processes.device
     network, skeleton = build_network(config)
     if start is not None:
         if start.architecture != network.architecture:
@@ -154,6 +176,7 @@ def train(
     average = average.to(device).eval()
     average.load_state_dict(network.state_dict())
     optimisers = make_optimisers(network, config.optimiser)
+    every_stack = processes.every_stack(network)
     starts = phase_starts(config.phases, config.batch)
     step, best = 0, -math.inf
     if resume:
@@ -168,7 +191,7 @@ def train(
     for number, phase in enumerate(config.phases):
         if step >= starts[number + 1]:
             continue
-        batches = stream_batches(store, skeleton, config, step, phase.size)
+        batches = stream_batches(store, skeleton, config, step, phase.size, processes.part)
         while step < starts[number + 1]:
             rate = learning_rate(config.optimiser, step, starts[-1])
             for optimiser in optimisers:
@@ -176,13 +199,17 @@ def train(
                     group["lr"] = rate
             batch = next(batches)
             try:
-                losses.append(train_step(network, optimisers, batch, config))
+                losses.append(
+                    train_step(network, optimisers, batch, config, processes, every_stack)
+                )
             except RtposeError as error:
                 names = sorted({store.people.pictures[i] for i in batch.rows.tolist()})
                 raise RtposeError(f"{error} at step {step}; pictures: {', '.join(names)}") from None
             step += 1
             images_since += config.batch
             update_average(average, network, config.optimiser.ema_decay, step)
+            if not processes.first:
+                continue
             now = time.monotonic()
             last = step == starts[number + 1]
             if now - reported >= report_every_s or last:
