@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -141,6 +142,7 @@ def report(folder: Path, skeleton: Skeleton, console: Console, out: Path | None)
             continue
         splits[name] = people, check_people(people, dataset.pictures, skeleton)
         problems += splits[name][1].problems
+    problems += _in_two_splits(splits)
     if splits:
         console.print(_splits_table(splits), _joints_table(splits, skeleton))
     for line in (*dataset.wanting, *_lines(iter(problems))):
@@ -156,6 +158,17 @@ def report(folder: Path, skeleton: Skeleton, console: Console, out: Path | None)
         )
     if any(p.kind in (MISSING, BROKEN) for p in problems):
         console.print(f"To get pictures: {dataset.get}", markup=False, highlight=False)
+
+
+def _in_two_splits(splits: dict[str, tuple[People, Checked]]) -> list[Problem]:
+    """Pictures that a network would train on and be judged by."""
+    names = {split: dict.fromkeys(people.pictures) for split, (people, _) in splits.items()}
+    return [
+        Problem("picture in two splits", picture, f"{one} and {other}")
+        for one, other in combinations(names, 2)
+        for picture in names[one]
+        if picture in names[other]
+    ]
 
 
 def _size(path: Path) -> tuple[int, int] | None:

@@ -23,7 +23,7 @@ def read_flic(labels: Path, skeleton: Skeleton) -> People:
     """Read one split of FLIC, ``train.h5`` or ``valid.h5`` as Newell's code has them.
 
     A picture may show several people, each a person of its own here. The validation split is
-    FLIC's official test.
+    FLIC's official test; as released, two people of it are in the training split as well.
 
     Raises
     ------

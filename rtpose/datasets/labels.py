@@ -34,21 +34,37 @@ def read_json(path: Path) -> Any:
 
 
 def read_mat(path: Path, *names: str) -> tuple[NDArray[Any], ...]:
-    """Read variables of a MATLAB file (before version 7.3), structs as objects with attributes.
+    """Read arrays of a MATLAB file (before version 7.3).
 
     Raises
     ------
     RtposeError
         If it is missing, damaged, or lacks one of the variables.
     """
+    found = _load_mat(path, names)
+    return tuple(np.asarray(found[name]) for name in names)
+
+
+def read_mat_struct(path: Path, name: str) -> Any:
+    """Read a struct of a MATLAB file, its fields as attributes, axes of length 1 left out.
+
+    Raises
+    ------
+    RtposeError
+        As `read_mat`.
+    """
+    return _load_mat(path, (name,), struct_as_record=False, squeeze_me=True)[name]
+
+
+def _load_mat(path: Path, names: tuple[str, ...], **options: bool) -> dict[str, Any]:
     from scipy.io import loadmat
 
     with _mat_errors(path):
-        found = loadmat(path, variable_names=names, struct_as_record=False, squeeze_me=True)
+        found: dict[str, Any] = loadmat(path, variable_names=names, **options)
     missing = [name for name in names if name not in found]
     if missing:
         raise RtposeError(f"{path}: holds no {', '.join(missing)}")
-    return tuple(np.asarray(found[name]) for name in names)
+    return found
 
 
 def mat_shape(path: Path, name: str) -> tuple[int, ...]:
@@ -68,14 +84,11 @@ def mat_shape(path: Path, name: str) -> tuple[int, ...]:
 
 @contextmanager
 def _mat_errors(path: Path) -> Iterator[None]:
-    from scipy.io.matlab import MatReadError
-
+    if not path.is_file():
+        raise RtposeError(f"{path}: no such file")
     try:
         yield
-    except FileNotFoundError:
-        raise RtposeError(f"{path}: no such file") from None
-    # scipy's reader has no error of its own for most kinds of damage
-    except (MatReadError, OSError, ValueError, TypeError, NotImplementedError, EOFError) as error:
+    except Exception as error:  # scipy's reader raises a dozen types for a damaged file
         raise RtposeError(f"{path}: not readable as a MATLAB file: {error}") from error
 
 

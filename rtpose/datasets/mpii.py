@@ -15,7 +15,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpose.datasets.labels import read_hdf5, read_json, read_mat
+from rtpose.datasets.labels import read_hdf5, read_json, read_mat, read_mat_struct
 from rtpose.datasets.people import People, arrange_people, square_boxes
 from rtpose.errors import RtposeError
 from rtpose.metrics import head_box_reference
@@ -104,13 +104,13 @@ def _from_json(labels: Path, split: str) -> _Rows:
 
 
 def _from_mat(labels: Path, split: str) -> _Rows:
-    (release,) = read_mat(labels, "RELEASE")
+    release = read_mat_struct(labels, "RELEASE")
     index, person = read_hdf5(labels.with_name("valid.h5"), "index", "person")
     validation = set(zip(index.astype(int).tolist(), person.astype(int).tolist(), strict=True))
     pictures, centres, scales, joints, labelled = [], [], [], [], []
     try:
-        annotated = release.item().annolist
-        for i in np.flatnonzero(release.item().img_train).tolist():
+        annotated = np.atleast_1d(release.annolist)
+        for i in np.flatnonzero(release.img_train).tolist():
             for p, rect in enumerate(np.atleast_1d(getattr(annotated[i], "annorect", ()))):
                 points = np.atleast_1d(_part(_part(rect, "annopoints"), "point"))
                 centre = _part(rect, "objpos")

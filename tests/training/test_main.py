@@ -55,3 +55,10 @@ def test_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd):
     assert code == 2
     assert "did you mean 'batch'?" in capfd.readouterr().err.replace("\n", " ")
     assert not (tmp_path / "run").exists()
+
+
+def test_data(drawn_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd):
+    assert training(monkeypatch, "data", drawn_people) == 0
+    assert "COCO keypoints" in capfd.readouterr().out
+    assert training(monkeypatch, "data", tmp_path) == 2
+    assert "no labels found" in capfd.readouterr().err
