@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import datetime
-import json
 import logging
+import math
 import sys
 from dataclasses import replace
 from pathlib import Path
@@ -13,25 +12,26 @@ from typing import Annotated
 import torch
 import typer
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.table import Table
 
-from rtpose.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from rtpose.checkpoint import load_checkpoint, save_checkpoint
 from rtpose.datasets.find import find_dataset
-from rtpose.datasets.people import count_sources
 from rtpose.engines.eager import EagerEngine
 from rtpose.errors import RtposeError
 from rtpose.metrics import COLUMNS, columns
-from rtpose.network import DCHourglass
-from rtpose.skeleton import BODY21, SKELETONS
+from rtpose.skeleton import BODY21
+from training.average_precision import DetectionScores
 from training.calibrate import calibration_error, fit_calibration, right_or_wrong
-from training.config import read_config
-from training.data import report, training_people
-from training.detector import DetectorConfig, evaluate_detector, train_detector
+from training.compare import VARIANTS, markdown, write_results
+from training.compare import compare as run_comparison
+from training.config import TrainConfig, read_config
+from training.data import report
+from training.detector import DetectorConfig, evaluate_detector, record_scores, train_detector
 from training.evaluate import head_pck, overall, predict, torso_pck
+from training.fit import fit
 from training.parallel import join_processes
 from training.run import RunFolder
-from training.store import open_store
-from training.train import train as train_network
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 log = logging.getLogger("training")
@@ -41,63 +41,87 @@ DataOption = Annotated[
 ]
 
 
+ConfigArgument = Annotated[Path, typer.Argument(help="YAML file, see training/configs.")]
+RunOption = Annotated[Path, typer.Option(help="Folder for metrics and checkpoints.")]
+ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")]
+DeviceOption = Annotated[str, typer.Option(help="cpu or cuda.")]
+MinutesOption = Annotated[
+    float, typer.Option(min=0, help="Stop after so many minutes; --resume goes on.")
+]
+
+
 @app.command()
 def train(
-    config: Annotated[Path, typer.Argument(help="YAML file, see training/configs.")],
+    config: ConfigArgument,
     data: DataOption,
-    run: Annotated[Path, typer.Option(help="Folder for metrics and checkpoints.")],
-    resume: Annotated[bool, typer.Option(help="Go on from the run's last checkpoint.")] = False,
+    run: RunOption,
+    resume: ResumeOption = False,
     start: Annotated[
         Path | None, typer.Option(help="Begin with the weights of this .safetensors network.")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: DeviceOption = "cpu",
+    minutes: MinutesOption = math.inf,
 ) -> None:
     """Train a network; the best averaged weights stand in RUN/best.safetensors."""
-    settings = read_config(config)
     folder = RunFolder(run)
-    if folder.checkpoint.exists() and not resume:
-        raise RtposeError(f"{run}: holds a run already; give --resume or another --run")
-    skeleton = SKELETONS[settings.network.skeleton]
+    settings = _settings(config, folder, resume)
     with join_processes(device) as processes:
-        if not processes.first:
-            logging.getLogger().setLevel(logging.WARNING)
-        dataset = find_dataset(data)
-        with processes.first_goes_ahead():
-            people, val = training_people(dataset, skeleton)
-            log.info("people to learn from: %s", count_sources(people))
-            store = open_store(
-                people,
-                dataset.pictures,
-                run.parent / "cache",
-                settings.data.teacher_weight,
-                settings.data.disputed,
-            )
-        run.mkdir(parents=True, exist_ok=True)
-        if processes.first:
-            (run / "config.yaml").write_text(config.read_text())
+        fit(settings, data, folder, resume, start, processes=processes, minutes=minutes)
 
-        def evaluate_average(network: DCHourglass, size: int) -> dict[str, float]:
-            engine = EagerEngine(Checkpoint(network, skeleton, size), processes.device)
-            scored = predict(val, dataset.pictures, engine, skeleton, flip_test=False)
-            sources = dict.fromkeys(val.sources)
-            each = {s: overall(torso_pck(scored.of_source(s), skeleton)) for s in sources}
-            return {"val": sum(each.values()) / len(each), **each}
 
-        def save_best(network: DCHourglass, size: int, scores: dict[str, float]) -> None:
-            about = {
-                "date": datetime.date.today().isoformat(),
-                "data": ", ".join(count_sources(people)),
-                "scores": json.dumps({f"PCK@0.2 {k}": round(v, 2) for k, v in scores.items()}),
-                "license": "AGPL-3.0-or-later",
-            }
-            save_checkpoint(
-                run / "best.safetensors", Checkpoint(network, skeleton, size, about=about)
-            )
+@app.command()
+def distill(
+    config: ConfigArgument,
+    data: DataOption,
+    run: RunOption,
+    teacher: Annotated[Path, typer.Option(help="The trained network to learn from.")],
+    start: Annotated[
+        Path, typer.Option(help="The student's own trained weights: from scratch it gains nothing.")
+    ],
+    share: Annotated[
+        float, typer.Option(min=0, max=1, help="The teacher's part of the target.")
+    ] = 0.5,
+    resume: ResumeOption = False,
+    device: DeviceOption = "cpu",
+    minutes: MinutesOption = math.inf,
+) -> None:
+    """Train a network on labels and on a bigger network's heatmaps."""
+    folder = RunFolder(run)
+    settings = _settings(config, folder, resume)
+    with join_processes(device) as processes:
+        fit(settings, data, folder, resume, start, teacher, share, processes, minutes)
 
-        beginning = load_checkpoint(start).network if start else None
-        train_network(
-            settings, store, folder, evaluate_average, save_best, resume, beginning, processes
-        )
+
+@app.command()
+def compare(
+    config: ConfigArgument,
+    data: DataOption,
+    run: RunOption,
+    variants: Annotated[
+        str, typer.Option(help="Comma-separated: " + ", ".join(VARIANTS) + ".")
+    ] = ",".join(VARIANTS),
+    seeds: Annotated[str, typer.Option(help="Comma-separated.")] = "0,1",
+    splits: Annotated[str, typer.Option(help="Comma-separated.")] = "lsp_test,val",
+    device: DeviceOption = "cpu",
+) -> None:
+    """The paper's table: chain against dense against pruned; RUN/compare.md. Resumes by itself."""
+    try:
+        numbers = [int(seed) for seed in seeds.split(",")]
+    except ValueError:
+        raise RtposeError(f"--seeds {seeds}: give whole numbers, as in 0,1,2") from None
+    results = run_comparison(
+        read_config(config), data, run, variants.split(","), numbers, splits.split(","), device
+    )
+    write_results(results, run)
+    Console().print(Markdown(markdown(results)))
+
+
+def _settings(config: Path, folder: RunFolder, resume: bool) -> TrainConfig:
+    settings = read_config(config)
+    if resume or not folder.checkpoint.exists():
+        folder.path.mkdir(parents=True, exist_ok=True)
+        (folder.path / "config.yaml").write_text(config.read_text())
+    return settings
 
 
 @app.command("data")
@@ -158,9 +182,26 @@ def detector(
     settings = DetectorConfig()
     labels = data / "train.json.gz"
     made = train_detector(start, labels, data, out, settings, size, confidence)
+    scores = evaluate_detector(made, labels, data, settings)
+    record_scores(out, scores)
+    _print_detector(scores)
+
+
+@app.command()
+def score_detector(
+    weights: Annotated[Path, typer.Argument(help="A YOLO11 .pt that knows persons, or ours.")],
+    data: DataOption,
+) -> None:
+    """Score a person detector on the pictures that its training holds back."""
+    settings = DetectorConfig()
+    labels = data / "train.json.gz"
+    _print_detector(evaluate_detector(weights, labels, data, settings))
+
+
+def _print_detector(scores: dict[int, DetectionScores]) -> None:
     table = Table("pictures", "AP50", "AP50-95", "precision", "recall")
-    for side, scores in evaluate_detector(made, labels, data, settings).items():
-        shown = (scores.ap50, scores.ap50_95, scores.precision, scores.recall)
+    for side, each in scores.items():
+        shown = (each.ap50, each.ap50_95, each.precision, each.recall)
         table.add_row(f"{side} px", *(f"{value:.1f}" for value in shown))
     Console().print(table)
 

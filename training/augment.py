@@ -69,14 +69,6 @@ def augment(
     return pictures, moved, weights * inside, (weights > 0) & outside
 
 
-def plain_crops(crops: Tensor, joints: Tensor, size: int) -> tuple[Tensor, Tensor]:
-    """The crops that the pipeline would cut, nothing random: (B, 3, size, size) uint8, joints."""
-    theta = torch.zeros(len(crops), 2, 3, device=crops.device)
-    theta[:, 0, 0] = theta[:, 1, 1] = CROP_MARGIN / STORE_MARGIN
-    pictures, moved = warp(crops, joints, theta, size)
-    return pictures.round_().clamp_(0, 255).to(torch.uint8), moved
-
-
 def warp(crops: Tensor, joints: Tensor, theta: Tensor, size: int) -> tuple[Tensor, Tensor]:
     """Sample pictures through affine maps and carry the joints along.
 

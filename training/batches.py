@@ -1,4 +1,4 @@
-"""An endless stream of augmented batches, made beside the training process.
+"""An endless stream of augmented batches: made beside the training process, or on its GPU.
 
 Batch i is a function of the seed and of i alone, so a run that resumes at step i sees exactly
 what an uninterrupted one would have.
@@ -6,8 +6,9 @@ what an uninterrupted one would have.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -50,6 +51,7 @@ def draw_chances(sources: tuple[str, ...], weights: dict[str, float]) -> Tensor:
 
 def make_batch(
     store: Store,
+    crops_of: Callable[[Tensor], Tensor],
     chances: Tensor,
     skeleton: Skeleton,
     config: TrainConfig,
@@ -57,21 +59,44 @@ def make_batch(
     size: int,
     part: slice = slice(None),
 ) -> Batch:
-    """Batch number `step` at crop side `size`, or a part of it."""
-    random = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
-    rows = torch.multinomial(chances, config.batch, replacement=True, generator=random)
-    crops = torch.from_numpy(np.stack([store.crops[i] for i in rows[part].tolist()]))
+    """Batch number `step` at crop side `size`.
+
+    Parameters
+    ----------
+    store : Store
+    crops_of : callable
+        Rows of the store, (B,), to their crops, (B, 3, S, S) uint8, on the device that is to do
+        the work.
+    chances : (N,) float64
+        See `draw_chances`.
+    skeleton : Skeleton
+    config : TrainConfig
+    step, size : int
+    part : slice
+        Which of the batch's people are wanted, see `augment`.
+    """
+    seed = config.seed * 1_000_003 + step
+    draw = torch.Generator().manual_seed(seed)
+    rows = torch.multinomial(chances, config.batch, replacement=True, generator=draw)
+    crops = crops_of(rows[part])
+    device = crops.device
+    random = draw if device.type == "cpu" else torch.Generator(device).manual_seed(seed)
     pictures, joints, weights, absent = augment(
         crops,
-        torch.from_numpy(store.joints[rows.numpy()]),
-        torch.from_numpy(store.weights[rows.numpy()]),
-        torch.tensor(skeleton.flip),
+        torch.from_numpy(store.joints[rows.numpy()]).to(device),
+        torch.from_numpy(store.weights[rows.numpy()]).to(device),
+        torch.tensor(skeleton.flip, device=device),
         size,
         config.augment,
         random,
         part,
     )
     return Batch(pictures, joints, weights, absent, rows[part])
+
+
+def host_crops(store: Store, rows: Tensor) -> Tensor:
+    """(B, 3, S, S) uint8 crops of `rows`, read from the memory map."""
+    return torch.from_numpy(np.stack([store.crops[i] for i in rows.tolist()]))
 
 
 class _Stream(IterableDataset[Batch]):
@@ -93,6 +118,7 @@ class _Stream(IterableDataset[Batch]):
         while True:
             yield make_batch(
                 self.store,
+                partial(host_crops, self.store),
                 self.chances,
                 self.skeleton,
                 self.config,
@@ -109,14 +135,18 @@ def stream_batches(
     config: TrainConfig,
     first: int,
     size: int,
+    device: str,
     part: slice = slice(None),
 ) -> Iterator[Batch]:
     """Batches, or a part of each, from number `first` on.
 
-    They are made in one other process, for a thread halves training. It is spawned, not forked:
-    forking one in which OpenVINO or FFmpeg run threads has crashed it, and one forked from a
-    server outlives a killed run.
+    On a GPU all crops are taken into its memory (197 KB a person) and changed there. Without one
+    they are made in one other process, for a thread halves training. That process is spawned, not
+    forked: forking one in which OpenVINO or FFmpeg run threads has crashed it, and one forked
+    from a server outlives a killed run.
     """
+    if torch.device(device).type != "cpu":
+        return device_batches(store, skeleton, config, first, size, device, part)
     stream = _Stream(store, skeleton, config, first, size, part)
     loader = DataLoader(
         stream,
@@ -126,3 +156,22 @@ def stream_batches(
         multiprocessing_context="spawn",
     )
     return iter(loader)
+
+
+def device_batches(
+    store: Store,
+    skeleton: Skeleton,
+    config: TrainConfig,
+    first: int,
+    size: int,
+    device: str,
+    part: slice = slice(None),
+) -> Iterator[Batch]:
+    """`stream_batches` of crops that stay in the device's memory."""
+    crops = torch.from_numpy(np.asarray(store.crops)).to(device)
+    chances = draw_chances(store.people.sources, config.data.source_weights)
+    step = first
+    while True:
+        take = lambda rows: crops[rows.to(crops.device)]  # noqa: E731
+        yield make_batch(store, take, chances, skeleton, config, step, size, part)
+        step += 1

@@ -19,12 +19,20 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class NetworkConfig:
-    """Shape of the network, see `rtpose.network.Architecture`."""
+    """Shape of the network, see `rtpose.network.Architecture`.
+
+    Attributes
+    ----------
+    long_links : {"closed", "open"}
+        Whether the links from hourglasses before the last one begin at zero, so that training
+        starts as a chain, or like all other weights, as in the paper.
+    """
 
     stacks: int
     channels: int
     connect: Literal["dense", "chain", "early"] = "dense"
     depth: int = 4
+    long_links: Literal["closed", "open"] = "closed"
     skeleton: str = "body21"
 
 
@@ -38,7 +46,7 @@ class PhaseConfig:
 
 @dataclass(frozen=True)
 class OptimiserConfig:
-    """Warm-up over `warmup_steps`, then a cosine down to `final` times the rate.
+    """What moves the weights, and how fast.
 
     Attributes
     ----------
@@ -49,6 +57,9 @@ class OptimiserConfig:
         AdamW's.
     momentum : float
         Muon's.
+    schedule : {"cosine", "steps"}
+        After a linear warm-up: a cosine down to `final` times the rate, or at each of `drops`
+        (parts of the run, 0 to 1) `factor` times the rate before.
     """
 
     name: Literal["adamw", "muon"] = "adamw"
@@ -57,7 +68,10 @@ class OptimiserConfig:
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.01
     warmup_steps: int = 300
+    schedule: Literal["cosine", "steps"] = "cosine"
     final: float = 0.01
+    drops: tuple[float, ...] = ()
+    factor: float = 0.1
     clip_norm: float = 5.0
     ema_decay: float = 0.999
 

@@ -10,6 +10,11 @@ from torch import Tensor
 
 from rtpose.network import STRIDE
 
+Loss = Literal["cross_entropy", "mse"]
+"""``mse`` is the paper's: the squared error against a Gaussian of peak 1, mean over the map.
+``cross_entropy`` takes the softmax of each map as a distribution over cells and the Gaussian
+normalised to one as the truth; it learns about three times faster."""
+
 
 def gaussian_rows(joints: Tensor, side: int, sigma: float) -> tuple[Tensor, Tensor]:
     """Target Gaussians as their two one-dimensional factors, peak 1.
@@ -36,45 +41,53 @@ def gaussian_rows(joints: Tensor, side: int, sigma: float) -> tuple[Tensor, Tens
     return gauss[:, :, 0], gauss[:, :, 1]
 
 
+def target_maps(joints: Tensor, absent: Tensor, side: int, sigma: float, kind: Loss) -> Tensor:
+    """What every stack should answer.
+
+    Parameters
+    ----------
+    joints : (B, K, 2)
+        In pixels of the crop.
+    absent : (B, K) bool
+        Joints that are nowhere in the crop: the truth is a flat map.
+    side, sigma
+        See `gaussian_rows`.
+    kind : Loss
+
+    Returns
+    -------
+    (B, K, side * side) float32
+    """
+    along_x, along_y = gaussian_rows(joints, side, sigma)
+    if kind == "cross_entropy":
+        along_x = along_x / along_x.sum(dim=-1, keepdim=True).clamp_min(1e-12)
+        along_y = along_y / along_y.sum(dim=-1, keepdim=True).clamp_min(1e-12)
+    maps = (along_y[..., :, None] * along_x[..., None, :]).flatten(2)
+    nowhere = 1 / side**2 if kind == "cross_entropy" else 0.0
+    return torch.where(absent[..., None], nowhere, maps)
+
+
 def supervised_loss(
-    logits: Sequence[Tensor],
-    joints: Tensor,
-    weights: Tensor,
-    absent: Tensor,
-    sigma: float,
-    kind: Literal["cross_entropy", "mse"],
+    logits: Sequence[Tensor], targets: Tensor, weights: Tensor, kind: Loss
 ) -> Tensor:
     """Sum over the stacks of the weighted mean loss per joint.
-
-    ``mse`` is the paper's: the squared error against a Gaussian of peak 1, mean over the map.
-    ``cross_entropy`` takes the softmax of each map as a distribution over cells and the Gaussian
-    normalised to one as the truth; it learns about three times faster.
 
     Parameters
     ----------
     logits : sequence of (B, K, H, H)
         One per stack.
-    joints : (B, K, 2)
-        In pixels of the crop.
+    targets : (B, K, H * H)
+        See `target_maps`.
     weights : (B, K)
         0 leaves a joint out.
-    absent : (B, K) bool
-        Joints that are nowhere in the crop: the truth is a flat map.
     """
-    along_x, along_y = gaussian_rows(joints, logits[0].shape[-1], sigma)
-    if kind == "cross_entropy":
-        along_x = along_x / along_x.sum(dim=-1, keepdim=True).clamp_min(1e-12)
-        along_y = along_y / along_y.sum(dim=-1, keepdim=True).clamp_min(1e-12)
-    target = (along_y[..., :, None] * along_x[..., None, :]).flatten(2)
-    nowhere = 1 / target.shape[-1] if kind == "cross_entropy" else 0.0
-    target = torch.where(absent[..., None], nowhere, target)
     total = weights.sum().clamp_min(1e-6)
-    loss = torch.zeros((), device=joints.device)
+    loss = torch.zeros((), device=targets.device)
     for stack in logits:
         maps = stack.float().flatten(2)
         if kind == "cross_entropy":
-            per_joint = -(target * maps.log_softmax(dim=-1)).sum(dim=-1)
+            per_joint = -(targets * maps.log_softmax(dim=-1)).sum(dim=-1)
         else:
-            per_joint = (maps - target).square().mean(dim=-1)
+            per_joint = (maps - targets).square().mean(dim=-1)
         loss = loss + (per_joint * weights).sum() / total
     return loss

@@ -13,6 +13,7 @@ processes learn what one process learns with a smaller batch for its statistics.
 from __future__ import annotations
 
 import datetime
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -76,6 +77,14 @@ class Processes:
             value /= self.count
         return value
 
+    def first_says(self, yes: bool) -> bool:
+        """What the first process says: for what depends on the clock, and must not on whose."""
+        if self.count == 1:
+            return yes
+        answer = torch.tensor(int(yes), device=self.device)
+        distributed.broadcast(answer, 0)
+        return bool(answer.item())
+
     @contextmanager
     def first_goes_ahead(self) -> Iterator[None]:
         """Let the others begin when the first one is done, with what it left on the disk."""
@@ -95,6 +104,8 @@ ALONE = Processes(0, 1, "cpu")
 @contextmanager
 def join_processes(device: str) -> Iterator[Processes]:
     """Join the processes that torchrun started, if it started this one.
+
+    All but the first keep silent on the log, short of errors.
 
     Parameters
     ----------
@@ -123,8 +134,11 @@ def join_processes(device: str) -> Iterator[Processes]:
         device, backend = f"cuda:{local}", "nccl"
         torch.cuda.set_device(device)
     distributed.init_process_group(backend, timeout=_PATIENCE)
+    processes = Processes(distributed.get_rank(), count, device)
+    if not processes.first:
+        logging.getLogger().setLevel(logging.ERROR)
     try:
-        yield Processes(distributed.get_rank(), count, device)
+        yield processes
     finally:
         distributed.destroy_process_group()
 

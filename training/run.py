@@ -24,9 +24,19 @@ class RunFolder:
         return self.path / "last.pt"
 
     @property
+    def best(self) -> Path:
+        """The averaged weights that scored best, as rtpose reads them."""
+        return self.path / "best.safetensors"
+
+    @property
     def metrics(self) -> Path:
         """One CSV line per report."""
         return self.path / "metrics.csv"
+
+    @property
+    def scores(self) -> Path:
+        """One CSV line per evaluation."""
+        return self.path / "scores.csv"
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint, atomically."""
@@ -47,10 +57,30 @@ class RunFolder:
         return state
 
     def log(self, row: dict[str, float]) -> None:
-        """Append a line to the metrics, with a header before the first."""
-        new = not self.metrics.exists()
-        with self.metrics.open("a", newline="") as file:
-            writer = csv.DictWriter(file, list(row))
-            if new:
-                writer.writeheader()
-            writer.writerow(row)
+        """Add a line to the metrics."""
+        _append(self.metrics, row)
+        self._show(row, "train")
+
+    def log_scores(self, step: int, scores: dict[str, float]) -> None:
+        """Add a line to the scores."""
+        _append(self.scores, {"step": step, **scores})
+        self._show({"step": step, **scores}, "val")
+
+    def _show(self, row: dict[str, float], group: str) -> None:
+        # imported here: it takes a second, and one short file a report is what TensorBoard reads
+        from torch.utils.tensorboard import SummaryWriter
+
+        with SummaryWriter(str(self.path / "tensorboard")) as writer:
+            for name, value in row.items():
+                if name != "step":
+                    writer.add_scalar(f"{group}/{name}", value, int(row["step"]))
+
+
+def _append(path: Path, row: dict[str, float]) -> None:
+    """A line of CSV, with a header before the first."""
+    new = not path.exists()
+    with path.open("a", newline="") as file:
+        writer = csv.DictWriter(file, list(row))
+        if new:
+            writer.writeheader()
+        writer.writerow(row)

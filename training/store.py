@@ -37,7 +37,7 @@ class Store:
     Attributes
     ----------
     crops : (N, 3, STORE_SIDE, STORE_SIDE) uint8, RGB
-        Memory-mapped from disk.
+        Memory-mapped from disk; what is written to it stays in memory.
     joints : (N, K, 2) float32
         x, y in pixels of the stored square.
     weights : (N, K) float32
@@ -60,7 +60,7 @@ class Store:
 
 
 def _reopen(path: str, *rest: Any) -> Store:
-    return Store(np.load(path, mmap_mode="r"), *rest)
+    return Store(np.load(path, mmap_mode="c"), *rest)
 
 
 def trusted_joints(
@@ -122,7 +122,7 @@ def open_store(
         )  # fmt: skip
     kept = np.array([i for i, p in enumerate(people.pictures) if p not in bad], np.int64)
     people = people.take(kept)
-    crops = np.load(path, mmap_mode="r")
+    crops = np.load(path, mmap_mode="c")
     squares = crop_squares(people.boxes, STORE_MARGIN)
     joints, weights = trusted_joints(people, teacher_weight, disputed)
     in_square = (joints + 0.5 - squares[:, None, :2]) * (STORE_SIDE / squares[:, None, 2:]) - 0.5

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import logging
 import math
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -15,17 +15,56 @@ from rtpose.errors import RtposeError
 from rtpose.network import Architecture, DCHourglass
 from rtpose.skeleton import BODY21, Skeleton, find_skeleton
 from training.batches import Batch, stream_batches
-from training.config import OptimiserConfig, PhaseConfig, TrainConfig
-from training.losses import supervised_loss
-from training.muon import Muon
+from training.config import PhaseConfig, TrainConfig
+from training.losses import supervised_loss, target_maps
+from training.optimisers import learning_rate, make_optimisers
 from training.parallel import ALONE, Processes
 from training.run import RunFolder
 from training.store import Store
-
-log = logging.getLogger(__name__)
+from training.teacher import Teacher, teach
 
 Evaluate = Callable[[DCHourglass, int], dict[str, float]]
-"""Scores of a network at a crop size; the first one is what `best.safetensors` is chosen by."""
+"""Scores of a network at a crop size; the first one is what the best is chosen by."""
+
+SaveBest = Callable[[DCHourglass, int, dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How often, in seconds, something is done beside training; and when to stop for now."""
+
+    report_s: float = 30.0
+    save_s: float = 240.0
+    evaluate_s: float = 600.0
+    stop_s: float = math.inf
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far a run is.
+
+    Attributes
+    ----------
+    step, steps : int
+        Done, and in all.
+    size : int
+        Side of the crops in pixels.
+    loss : float
+        Mean since the last report.
+    rate : float
+    images_per_s, steps_per_s : float
+    scores : dict
+        Of the last evaluation; empty before the first.
+    """
+
+    step: int
+    steps: int
+    size: int
+    loss: float
+    rate: float
+    images_per_s: float
+    steps_per_s: float
+    scores: dict[str, float]
 
 
 def build_network(config: TrainConfig) -> tuple[DCHourglass, Skeleton]:
@@ -34,16 +73,10 @@ def build_network(config: TrainConfig) -> tuple[DCHourglass, Skeleton]:
     skeleton = find_skeleton(n.skeleton, BODY21)
     torch.manual_seed(config.seed)
     network = DCHourglass(Architecture(n.stacks, n.channels, len(skeleton), n.connect, n.depth))
+    if n.long_links == "open":
+        for merge in network.merges:
+            merge.reset_parameters()  # type: ignore[operator]
     return network, skeleton
-
-
-def learning_rate(optimiser: OptimiserConfig, step: int, steps: int) -> float:
-    """Linear warm-up, then a cosine from `rate` to ``rate * final``."""
-    if step < optimiser.warmup_steps:
-        return optimiser.rate * (step + 1) / optimiser.warmup_steps
-    done = (step - optimiser.warmup_steps) / max(steps - optimiser.warmup_steps, 1)
-    wave = 0.5 * (1 + math.cos(math.pi * min(done, 1.0)))
-    return optimiser.rate * (optimiser.final + (1 - optimiser.final) * wave)
 
 
 def phase_starts(phases: tuple[PhaseConfig, ...], batch: int) -> list[int]:
@@ -74,6 +107,7 @@ def train_step(
     config: TrainConfig,
     processes: Processes,
     every_stack: Callable[[Tensor], list[Tensor]],
+    teacher: Teacher | None = None,
 ) -> float:
     """One step; the loss of the whole batch as a number.
 
@@ -87,6 +121,7 @@ def train_step(
     processes : Processes
     every_stack : callable
         The network's, as `processes` gives it.
+    teacher : Teacher, optional
 
     Raises
     ------
@@ -95,13 +130,16 @@ def train_step(
     """
     device = network.mean.device
     pictures = batch.pictures.to(device).contiguous(memory_format=torch.channels_last)
-    with torch.autocast(device.type, torch.bfloat16):
-        logits = every_stack(pictures)
     absent = batch.absent.to(device)
     weights = torch.where(absent, config.absent_weight, batch.weights.to(device))
-    loss = supervised_loss(
-        logits, batch.joints.to(device), weights, absent, config.sigma, config.loss
-    )
+    with torch.autocast(device.type, torch.bfloat16):
+        logits = every_stack(pictures)
+    side = logits[0].shape[-1]
+    targets = target_maps(batch.joints.to(device), absent, side, config.sigma, config.loss)
+    if teacher:
+        maps, scores = teacher(pictures, side)
+        targets, weights = teach(targets, weights, absent, maps, scores, teacher.share)
+    loss = supervised_loss(logits, targets, weights, config.loss)
     # the loss is a mean over this process's joints; of the whole batch's it is this part
     loss = loss * (weights.sum() / processes.mean(weights.sum()).clamp_min(1e-6))
     value = processes.mean(loss).item()
@@ -121,15 +159,15 @@ def train(
     store: Store,
     run: RunFolder,
     evaluate: Evaluate,
-    save_best: Callable[[DCHourglass, int, dict[str, float]], None],
+    save_best: SaveBest,
     resume: bool,
     start: DCHourglass | None = None,
+    teacher: Teacher | None = None,
     processes: Processes = ALONE,
-    report_every_s: float = 30.0,
-    save_every_s: float = 240.0,
-    evaluate_every_s: float = 600.0,
+    pace: Pace = Pace(),
+    report: Callable[[Progress], None] = lambda progress: None,
 ) -> dict[str, float]:
-    """Train to the end of the config's phases.
+    """Train to the end of the config's phases, or until `pace` says stop.
 
     Parameters
     ----------
@@ -146,8 +184,13 @@ def train(
         Go on from the run's checkpoint, exactly.
     start : DCHourglass, optional
         Trained weights to begin with instead of random ones.
+    teacher : Teacher, optional
+        Whose heatmaps are learned beside the labels.
     processes : Processes
         Only the first of several reports, evaluates and writes.
+    pace : Pace
+    report : callable
+        Told how far it is, every `pace.report_s`.
 
     Raises
     ------
@@ -158,7 +201,7 @@ def train(
     Returns
     -------
     dict
-        The last scores.
+        The last scores; empty if it stopped before the first.
     """
     if config.batch < processes.count:
         raise RtposeError(f"a batch of {config.batch} does not feed {processes.count} processes")
@@ -180,18 +223,15 @@ def train(
     starts = phase_starts(config.phases, config.batch)
     step, best = 0, -math.inf
     if resume:
-        state = run.load()
-        step, best = restore(state, network, average, optimisers)
-        log.info("resumed at step %d of %d", step, starts[-1])
+        step, best = restore(run.load(), network, average, optimisers)
 
     scores: dict[str, float] = {}
     losses: list[float] = []
-    saved = evaluated = reported = time.monotonic()
-    images_since = 0
+    began = saved = evaluated = reported = time.monotonic()
     for number, phase in enumerate(config.phases):
         if step >= starts[number + 1]:
             continue
-        batches = stream_batches(store, skeleton, config, step, phase.size, processes.part)
+        batches = stream_batches(store, skeleton, config, step, phase.size, device, processes.part)
         while step < starts[number + 1]:
             rate = learning_rate(config.optimiser, step, starts[-1])
             for optimiser in optimisers:
@@ -200,65 +240,50 @@ def train(
             batch = next(batches)
             try:
                 losses.append(
-                    train_step(network, optimisers, batch, config, processes, every_stack)
+                    train_step(network, optimisers, batch, config, processes, every_stack, teacher)
                 )
             except RtposeError as error:
                 names = sorted({store.people.pictures[i] for i in batch.rows.tolist()})
                 raise RtposeError(f"{error} at step {step}; pictures: {', '.join(names)}") from None
             step += 1
-            images_since += config.batch
             update_average(average, network, config.optimiser.ema_decay, step)
-            if not processes.first:
-                continue
             now = time.monotonic()
+            stop = processes.first_says(now - began >= pace.stop_s)
             last = step == starts[number + 1]
-            if now - reported >= report_every_s or last:
-                speed = images_since / (now - reported)
-                mean = sum(losses) / len(losses)
-                log.info(
-                    "step %d/%d  %d px  loss %.4f  rate %.2e  %.0f images/s",
-                    step, starts[-1], phase.size, mean, rate, speed,
-                )  # fmt: skip
-                run.log(
-                    {"step": step, "size": phase.size, "loss": mean, "rate": rate, "speed": speed}
+            if not processes.first:
+                if stop:
+                    return scores
+                continue
+            if now - reported >= pace.report_s or last or stop:
+                speed = len(losses) / (now - reported)
+                report(
+                    Progress(
+                        step,
+                        starts[-1],
+                        phase.size,
+                        sum(losses) / len(losses),
+                        rate,
+                        speed * config.batch,
+                        speed,
+                        scores,
+                    )
                 )
-                losses, images_since, reported = [], 0, now
-            if now - evaluated >= evaluate_every_s or last:
+                losses, reported = [], now
+            if now - evaluated >= pace.evaluate_s or last:
                 scores = evaluate(average, phase.size)
-                log.info("step %d  %s", step, "  ".join(f"{k} {v:.2f}" for k, v in scores.items()))
+                run.log_scores(step, scores)
                 chosen = next(iter(scores.values()))
                 if chosen > best:
                     best = chosen
                     save_best(average, phase.size, scores)
                 evaluated = reported = time.monotonic()
-                images_since = 0
-            if now - saved >= save_every_s or last:
+                losses = []
+            if now - saved >= pace.save_s or last or stop:
                 run.save(snapshot(step, best, network, average, optimisers))
                 saved = time.monotonic()
+            if stop:
+                return scores
     return scores
-
-
-def make_optimisers(network: DCHourglass, config: OptimiserConfig) -> list[torch.optim.Optimizer]:
-    """AdamW, or Muon for the hidden convolutions and AdamW for the rest.
-
-    Biases and normalisation are not decayed.
-    """
-    hidden: list[nn.Parameter] = []
-    if config.name == "muon":
-        ends = {id(p) for m in (network.stem[0], *network.heads) for p in m.parameters()}
-        hidden = [p for p in network.parameters() if p.ndim > 1 and id(p) not in ends]
-    taken = {id(p) for p in hidden}
-    others = [p for p in network.parameters() if id(p) not in taken]
-    groups: list[dict[str, Any]] = [
-        {"params": [p for p in others if p.ndim > 1], "weight_decay": config.weight_decay},
-        {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    optimisers: list[torch.optim.Optimizer] = [
-        torch.optim.AdamW(groups, lr=config.rate, betas=config.betas, fused=True)
-    ]
-    if hidden:
-        optimisers.append(Muon(hidden, config.rate, config.momentum, config.weight_decay))
-    return optimisers
 
 
 def snapshot(

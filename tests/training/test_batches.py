@@ -1,3 +1,4 @@
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +7,14 @@ import torch
 
 from rtpose.datasets.coco import read_coco
 from rtpose.skeleton import BODY21
-from training.batches import draw_chances, make_batch, stream_batches
+from training.batches import (
+    Batch,
+    device_batches,
+    draw_chances,
+    host_crops,
+    make_batch,
+    stream_batches,
+)
 from training.config import TrainConfig, parse
 from training.store import Store, open_store
 
@@ -27,12 +35,17 @@ def store(drawn_people: Path, tmp_path_factory: pytest.TempPathFactory) -> Store
     return open_store(people, drawn_people, tmp_path_factory.mktemp("cache"), 0.5, ())
 
 
-def test_the_stream_is_the_numbered_batches(store: Store):
-    """What another process makes from step 5 on is what a function says of 5, 6 and 7."""
+def batch(store: Store, chances: torch.Tensor, step: int) -> Batch:
+    return make_batch(store, partial(host_crops, store), chances, BODY21, CONFIG, step, 64)
+
+
+@pytest.mark.parametrize("make", [stream_batches, device_batches])
+def test_the_stream_is_the_numbered_batches(make, store: Store):
+    """What another process, or a device, makes from 5 on is what a function says of 5, 6 and 7."""
     chances = draw_chances(store.people.sources, {})
-    stream = stream_batches(store, BODY21, CONFIG, 5, 64)
+    stream = make(store, BODY21, CONFIG, 5, 64, "cpu")
     for step in (5, 6, 7):
-        there, here = next(stream), make_batch(store, chances, BODY21, CONFIG, step, 64)
+        there, here = next(stream), batch(store, chances, step)
         assert torch.equal(there.rows, here.rows)
         assert torch.equal(there.pictures, here.pictures)
         torch.testing.assert_close(there.joints, here.joints)
@@ -40,14 +53,12 @@ def test_the_stream_is_the_numbered_batches(store: Store):
 
 def test_batches_differ(store: Store):
     chances = draw_chances(store.people.sources, {})
-    first, second = (make_batch(store, chances, BODY21, CONFIG, step, 64) for step in (0, 1))
+    first, second = (batch(store, chances, step) for step in (0, 1))
     assert first.pictures.shape == (4, 3, 64, 64) and first.pictures.dtype == torch.uint8
     assert not torch.equal(first.pictures, second.pictures)
 
 
 def test_sources_are_drawn_as_weighted(store: Store):
     chances = draw_chances(("a",) * 4 + ("b",) * 4, {"b": 0.0})
-    rows = np.concatenate(
-        [make_batch(store, chances, BODY21, CONFIG, step, 64).rows for step in range(5)]
-    )
+    rows = np.concatenate([batch(store, chances, step).rows for step in range(5)])
     assert set(rows) <= set(range(4))

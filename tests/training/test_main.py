@@ -1,8 +1,10 @@
 """``python -m training`` as a user types it, on a tiny data set."""
 
+import json
 import sys
 from pathlib import Path
 
+import cv2
 import pytest
 
 from rtpose.checkpoint import load_checkpoint
@@ -36,6 +38,11 @@ def test_train_calibrate_evaluate(
     best = run / "best.safetensors"
     assert load_checkpoint(best).input_size == 64
     assert (run / "config.yaml").read_text() == TINY
+    for name in ("metrics.csv", "scores.csv", "last.pt"):
+        assert (run / name).stat().st_size > 0, name
+    for name in ("augmented.jpg", "predictions.jpg", "worst.jpg", "curves.png"):
+        assert cv2.imread(str(run / name)).std() > 5, name
+    assert list((run / "tensorboard").iterdir())
 
     assert training(monkeypatch, "calibrate", best, "--data", drawn_people) == 0
     assert load_checkpoint(best).calibration.slope != 1.0
@@ -57,7 +64,53 @@ def test_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd):
     assert not (tmp_path / "run").exists()
 
 
-def test_data(drawn_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd):
+def test_distill(
+    drawn_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
+) -> None:
+    config, run = tmp_path / "tiny.yaml", tmp_path / "runs" / "tiny"
+    config.write_text(TINY)
+    student = run / "best.safetensors"
+    assert training(monkeypatch, "train", config, "--data", drawn_people, "--run", run) == 0
+    words = ("distill", config, "--data", drawn_people, "--teacher", student, "--start", student)
+    taught = tmp_path / "runs" / "taught"
+    assert training(monkeypatch, *words, "--run", taught) == 0
+    assert load_checkpoint(taught / "best.safetensors").network.architecture.channels == 8
+
+    squares = tmp_path / "squares.yaml"
+    squares.write_text(TINY + "loss: mse\n")
+    words = (words[0], squares, *words[2:])
+    assert training(monkeypatch, *words, "--run", tmp_path / "runs" / "squares") == 2
+    assert "set loss: cross_entropy" in capfd.readouterr().err
+
+
+def test_compare(
+    drawn_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
+) -> None:
+    monkeypatch.setenv("COLUMNS", "250")
+    config, run = tmp_path / "tiny.yaml", tmp_path / "compared"
+    config.write_text(TINY.replace("stacks: 2", "stacks: 3"))
+    words = ("compare", config, "--data", drawn_people, "--run", run, "--splits", "val")
+    assert training(monkeypatch, *words, "--variants", "chain,dense", "--seeds", "0,1") == 0
+    shown = capfd.readouterr().out
+    assert "chain" in shown and "dense" in shown and "Ankle" in shown
+    results = json.loads((run / "compare.json").read_text())
+    assert [(r["variant"], r["seed"]) for r in results] == [
+        ("chain", 0), ("dense", 0), ("chain", 1), ("dense", 1)
+    ]  # fmt: skip
+    sizes = {r["variant"]: r["parameters"] for r in results}
+    assert sizes["dense"] - sizes["chain"] == (8 + 21) * 8  # one long link, from first to third
+
+    done = (run / "chain-0" / "best.safetensors").stat().st_mtime_ns
+    assert training(monkeypatch, *words, "--variants", "chain", "--seeds", "0") == 0
+    assert (run / "chain-0" / "best.safetensors").stat().st_mtime_ns == done
+
+    assert training(monkeypatch, *words, "--variants", "chian") == 2
+    assert "unknown variant 'chian'" in capfd.readouterr().err
+    assert training(monkeypatch, *words, "--seeds", "one") == 2
+    assert "give whole numbers" in capfd.readouterr().err
+
+
+def test_data(drawn_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
     assert training(monkeypatch, "data", drawn_people) == 0
     assert "COCO keypoints" in capfd.readouterr().out
     assert training(monkeypatch, "data", tmp_path) == 2

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from rtpose.checkpoint import load_checkpoint
 from rtpose.datasets.coco import read_coco
 from rtpose.errors import RtposeError
 from rtpose.skeleton import BODY21
-from training.batches import draw_chances, make_batch
+from training.batches import draw_chances, host_crops, make_batch
 from training.config import TrainConfig, parse
 from training.parallel import ALONE, Processes, join_processes
 from training.store import Store, open_store
@@ -51,7 +52,9 @@ def gradients(
     network, skeleton = build_network(CONFIG)
     network.eval()
     chances = draw_chances(store.people.sources, {})
-    batch = make_batch(store, chances, skeleton, CONFIG, 0, 64, processes.part)
+    batch = make_batch(
+        store, partial(host_crops, store), chances, skeleton, CONFIG, 0, 64, processes.part
+    )
     optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
     every_stack = processes.every_stack(network)
     with pytest.MonkeyPatch.context() as patch:
@@ -96,9 +99,10 @@ def test_two_processes_have_the_gradients_of_one(store: Store, tmp_path: Path):
 
 def test_parts_make_up_the_batch(store: Store):
     chances = draw_chances(store.people.sources, {})
-    whole = make_batch(store, chances, BODY21, CONFIG, 3, 64)
+    crops_of = partial(host_crops, store)
+    whole = make_batch(store, crops_of, chances, BODY21, CONFIG, 3, 64)
     parts = [
-        make_batch(store, chances, BODY21, CONFIG, 3, 64, Processes(rank, 2, "cpu").part)
+        make_batch(store, crops_of, chances, BODY21, CONFIG, 3, 64, Processes(rank, 2, "cpu").part)
         for rank in (0, 1)
     ]
     assert [len(part.rows) for part in parts] == [3, 2]
@@ -138,7 +142,7 @@ def test_the_mean_is_the_whole_batchs(monkeypatch: pytest.MonkeyPatch):
 
 def test_bad_numbers_of_processes(store: Store, monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(RtposeError, match="a batch of 5 does not feed 6 processes"):
-        train(CONFIG, store, None, None, None, False, None, Processes(0, 6, "cpu"))  # type: ignore[arg-type]
+        train(CONFIG, store, None, None, None, False, processes=Processes(0, 6, "cpu"))  # type: ignore[arg-type]
     monkeypatch.setenv("WORLD_SIZE", "2")
     monkeypatch.setenv("LOCAL_RANK", "1")
     with pytest.raises(RtposeError, match="several processes take a GPU each: say cuda"), \

@@ -1,5 +1,4 @@
 import csv
-from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -11,11 +10,11 @@ from rtpose.engines.eager import EagerEngine
 from rtpose.errors import RtposeError
 from rtpose.network import Architecture, DCHourglass
 from rtpose.skeleton import BODY21
-from training.config import AugmentConfig, OptimiserConfig, TrainConfig, parse
+from training.config import AugmentConfig, TrainConfig, parse
 from training.evaluate import head_pck, overall, predict, torso_pck
 from training.run import RunFolder
 from training.store import Store, open_store
-from training.train import learning_rate, phase_starts, train
+from training.train import Pace, Progress, build_network, phase_starts, train
 
 TINY = {
     "network": {"stacks": 2, "channels": 8, "depth": 2},
@@ -51,7 +50,7 @@ def run_training(
                 raise KeyboardInterrupt
 
     folder = Stopping(path)
-    train(config, store, folder, evaluate, lambda *_: None, resume, save_every_s=0)
+    train(config, store, folder, evaluate, lambda *_: None, resume, pace=Pace(save_s=0))
     return last[0], folder
 
 
@@ -68,11 +67,29 @@ def test_interrupted_and_resumed_is_the_same_as_never_interrupted(
         assert torch.equal(tensor, resumed.state_dict()[name]), name
 
 
-def test_metrics_are_written(store: Store, tmp_path: Path):
-    _, folder = run_training(parse(TrainConfig, TINY, "tiny"), store, tmp_path)
-    rows = list(csv.DictReader(folder.metrics.open()))
-    assert [(r["step"], r["size"]) for r in rows] == [("3", "64"), ("5", "80")]
-    assert all(float(r["loss"]) > 0 for r in rows)
+def test_progress_and_scores_are_told(store: Store, tmp_path: Path):
+    told: list[Progress] = []
+    config, folder = parse(TrainConfig, TINY, "tiny"), RunFolder(tmp_path)
+    score = lambda network, size: {"val": float(size)}  # noqa: E731
+    train(config, store, folder, score, lambda *_: None, False, report=told.append)
+    assert [(p.step, p.steps, p.size) for p in told] == [(3, 5, 64), (5, 5, 80)]
+    assert all(p.loss > 0 and p.images_per_s == 8 * p.steps_per_s > 0 for p in told)
+    assert told[0].scores == {} and told[1].scores == {"val": 64.0}
+    rows = list(csv.DictReader(folder.scores.open()))
+    assert rows == [{"step": "3", "val": "64.0"}, {"step": "5", "val": "80.0"}]
+
+
+def test_stops_when_time_is_up_and_goes_on(store: Store, tmp_path: Path):
+    config = parse(TrainConfig, TINY, "tiny")
+    told: list[int] = []
+    go = lambda resume, stop_s: train(  # noqa: E731
+        config, store, RunFolder(tmp_path), lambda *_: {"val": 1.0}, lambda *_: None, resume,
+        pace=Pace(stop_s=stop_s), report=lambda p: told.append(p.step),
+    )  # fmt: skip
+    assert go(False, 0.0) == {}
+    assert told == [1]
+    assert go(True, float("inf")) == {"val": 1.0}
+    assert told == [1, 3, 5]
 
 
 def test_another_networks_checkpoint_is_refused(store: Store, tmp_path: Path):
@@ -80,6 +97,17 @@ def test_another_networks_checkpoint_is_refused(store: Store, tmp_path: Path):
     wider = parse(TrainConfig, TINY | {"network": {"stacks": 2, "channels": 16, "depth": 2}}, "w")
     with pytest.raises(RtposeError, match="checkpoint is of another network"):
         run_training(wider, store, tmp_path, resume=True)
+
+
+def test_long_links_begin_closed_or_open():
+    def far(links: str) -> torch.Tensor:
+        network = {"stacks": 3, "channels": 8, "long_links": links}
+        built, _ = build_network(parse(TrainConfig, TINY | {"network": network}, "tiny"))
+        weight: torch.Tensor = built.merges[1].weight
+        return weight[:, : 8 + 21]
+
+    assert far("closed").abs().max() == 0
+    assert far("open").abs().max() > 0.01
 
 
 def test_training_may_start_from_trained_weights(store: Store, tmp_path: Path):
@@ -116,14 +144,6 @@ def test_a_loss_that_is_not_a_number_names_the_pictures(store: Store, tmp_path: 
     broken = Store(store.crops, store.joints * float("nan"), store.weights, store.people)
     with pytest.raises(RtposeError, match=r"loss is nan at step 0; pictures: .*train-\d\.png"):
         run_training(parse(TrainConfig, TINY, "tiny"), broken, tmp_path)
-
-
-def test_schedule():
-    optimiser = OptimiserConfig(rate=1.0, warmup_steps=10, final=0.1)
-    rates = [learning_rate(optimiser, step, 100) for step in range(101)]
-    assert rates[0] == pytest.approx(0.1) and rates[9] == rates[10] == 1.0
-    assert rates[-1] == pytest.approx(0.1)
-    assert all(a >= b for a, b in pairwise(rates[10:]))
 
 
 def test_phases():

@@ -1,0 +1,162 @@
+"""The paper's experiment: the same network connected in different ways, everything else alike."""
+
+from __future__ import annotations
+
+import json
+import statistics
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rtpose.checkpoint import load_checkpoint
+from rtpose.datasets.find import find_dataset
+from rtpose.engines.eager import EagerEngine
+from rtpose.errors import RtposeError
+from rtpose.metrics import COLUMNS, columns
+from training.config import NetworkConfig, TrainConfig
+from training.evaluate import head_pck, overall, predict, torso_pck
+from training.fit import fit
+from training.parallel import Processes
+from training.run import RunFolder
+
+
+@dataclass(frozen=True)
+class Variant:
+    """A way to connect the hourglasses, and what it is called in the table."""
+
+    name: str
+    change: dict[str, Any]
+
+    def __call__(self, network: NetworkConfig) -> NetworkConfig:
+        """The same network, connected this way."""
+        return replace(network, **self.change)
+
+
+VARIANTS = {
+    v.name: v
+    for v in (
+        Variant("chain", {"connect": "chain"}),
+        Variant("dense", {"connect": "dense", "long_links": "closed"}),
+        Variant("dense-open", {"connect": "dense", "long_links": "open"}),
+        Variant("early", {"connect": "early", "long_links": "closed"}),
+    )
+}
+"""chain is Newell's; dense is ours, whose long links start at zero; dense-open is the paper's,
+whose links all start alike; early prunes the late links, as the paper's conclusion proposes."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """Scores of one network on one set, in percent.
+
+    Attributes
+    ----------
+    variant, seed, split
+    parameters : int
+    joints : dict
+        PCKh@0.5 by the paper's columns.
+    total : float
+        PCKh@0.5 of all labelled joints.
+    torso : float
+        PCK@0.2 of the twelve limb joints.
+    """
+
+    variant: str
+    seed: int
+    split: str
+    parameters: int
+    joints: dict[str, float]
+    total: float
+    torso: float
+
+
+def compare(
+    config: TrainConfig,
+    data: Path,
+    out: Path,
+    variants: list[str],
+    seeds: list[int],
+    splits: list[str],
+    device: str = "cpu",
+) -> list[Result]:
+    """Train every variant with every seed, and score each on every split, without flip test.
+
+    A run that is complete is not made again, one that was cut short goes on.
+
+    Parameters
+    ----------
+    config : TrainConfig
+        What they have in common; its connections and seed are replaced.
+    data : Path
+    out : Path
+        Folder for the runs.
+    variants : list of str
+        Of `VARIANTS`.
+    seeds : list of int
+    splits : list of str
+    device : str
+
+    Raises
+    ------
+    RtposeError
+        If a variant is unknown or a split missing.
+    """
+    unknown = [name for name in variants if name not in VARIANTS]
+    if unknown:
+        raise RtposeError(f"unknown variant {unknown[0]!r}: choose {', '.join(VARIANTS)}")
+    results = []
+    for seed in seeds:
+        for name in variants:
+            own = replace(config, network=VARIANTS[name](config.network), seed=seed)
+            folder = RunFolder(out / f"{name}-{seed}")
+            if not (folder.path / "done").exists():
+                alone = Processes(0, 1, device)
+                fit(own, data, folder, resume=folder.checkpoint.exists(), processes=alone)
+                (folder.path / "done").touch()
+            results += [_score(name, seed, folder, data, split, device) for split in splits]
+    return results
+
+
+def _score(name: str, seed: int, folder: RunFolder, data: Path, split: str, device: str) -> Result:
+    checkpoint = load_checkpoint(folder.best)
+    skeleton = checkpoint.skeleton
+    dataset = find_dataset(data)
+    people = dataset.read(split, skeleton)
+    scored = predict(
+        people, dataset.pictures, EagerEngine(checkpoint, device), skeleton, flip_test=False
+    )
+    pckh = head_pck(scored, skeleton)
+    return Result(
+        name,
+        seed,
+        split,
+        sum(p.numel() for p in checkpoint.network.parameters()),
+        columns(pckh, skeleton),
+        overall(pckh),
+        overall(torso_pck(scored, skeleton)),
+    )
+
+
+def markdown(results: list[Result]) -> str:
+    """The paper's Table 1 with our numbers: means over the seeds, and the totals' range."""
+    lines = [
+        f"| set | network | parameters | {' | '.join(COLUMNS)} | Total | range | PCK@0.2 | range |",
+        "|---" * (len(COLUMNS) + 7) + "|",
+    ]
+    for split in dict.fromkeys(r.split for r in results):
+        for name in dict.fromkeys(r.variant for r in results):
+            same = [r for r in results if r.split == split and r.variant == name]
+            joints = [statistics.fmean(r.joints[c] for r in same) for c in COLUMNS]
+            cells = [f"{value:.1f}" for value in joints]
+            for values in ([r.total for r in same], [r.torso for r in same]):
+                cells.append(f"**{statistics.fmean(values):.2f}**")
+                cells.append(f"{min(values):.2f} to {max(values):.2f}")
+            size = f"{same[0].parameters / 1e6:.3f} M"
+            lines.append(f"| {split} | {name} | {size} | {' | '.join(cells)} |")
+    return "\n".join(lines) + "\n"
+
+
+def write_results(results: list[Result], out: Path) -> None:
+    """compare.json and compare.md in the folder `out`."""
+    (out / "compare.json").write_text(json.dumps([vars(r) for r in results], indent=1) + "\n")
+    (out / "compare.md").write_text(markdown(results))

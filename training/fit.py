@@ -1,0 +1,184 @@
+"""One training run from config to run folder: what train, distill and compare all do."""
+
+from __future__ import annotations
+
+import datetime
+import json
+import logging
+import math
+from collections.abc import Callable
+from contextlib import ExitStack
+from functools import partial
+from pathlib import Path
+
+from rtpose.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from rtpose.datasets.find import find_dataset
+from rtpose.datasets.people import count_sources
+from rtpose.engines.eager import EagerEngine
+from rtpose.errors import RtposeError
+from rtpose.network import DCHourglass
+from rtpose.skeleton import SKELETONS
+from training.batches import draw_chances, host_crops, make_batch
+from training.config import TrainConfig
+from training.curves import draw_curves
+from training.data import training_people
+from training.evaluate import overall, predict, torso_pck
+from training.live import live_table, log_progress
+from training.parallel import ALONE, Processes
+from training.run import RunFolder
+from training.sheets import batch_sheet, even_rows, predictions_sheet, worst_rows, write_picture
+from training.store import open_store
+from training.teacher import Teacher
+from training.train import Pace, Progress, train
+
+log = logging.getLogger(__name__)
+
+_SHOWN = 32
+"""People on a sheet of predictions."""
+
+
+def fit(
+    config: TrainConfig,
+    data: Path,
+    folder: RunFolder,
+    resume: bool,
+    start: Path | None = None,
+    teacher: Path | None = None,
+    teacher_share: float = 0.5,
+    processes: Processes = ALONE,
+    minutes: float = math.inf,
+) -> dict[str, float]:
+    """Train, and keep in the run folder all that tells how it went.
+
+    The folder gets metrics.csv, scores.csv, a TensorBoard log, curves.png, augmented.jpg (the
+    first batch), predictions.jpg and worst.jpg of the validation people, last.pt to go on from,
+    best.safetensors to use.
+
+    Parameters
+    ----------
+    config : TrainConfig
+    data : Path
+        Folder of a data set in any format that `rtpose.datasets.find` knows.
+    folder : RunFolder
+        Made if it is not there.
+    resume : bool
+        Go on from the folder's checkpoint.
+    start : Path, optional
+        Trained weights to begin with.
+    teacher : Path, optional
+        Trained weights to learn from beside the labels.
+    teacher_share : float
+        Its part of the target, 0 to 1.
+    processes : Processes
+        Of several, the first alone writes.
+    minutes : float
+        Stop after so long; resume to go on.
+
+    Returns
+    -------
+    dict
+        The last scores on the validation people.
+
+    Raises
+    ------
+    RtposeError
+        If the folder holds a run already and `resume` is not said, or anything given is missing,
+        damaged or does not fit.
+    """
+    if folder.checkpoint.exists() and not resume:
+        raise RtposeError(f"{folder.path}: holds a run already; give --resume or another --run")
+    skeleton = SKELETONS[config.network.skeleton]
+    beginning = load_checkpoint(start).network if start else None
+    guide = load_teacher(teacher, teacher_share, config, processes.device) if teacher else None
+    dataset = find_dataset(data)
+    pictures = dataset.pictures
+    with processes.first_goes_ahead():
+        people, val = training_people(dataset, skeleton)
+        log.info("people to learn from: %s", count_sources(people))
+        cache = folder.path.parent / "cache"
+        store = open_store(
+            people, pictures, cache, config.data.teacher_weight, config.data.disputed
+        )
+
+    def evaluate(network: DCHourglass, size: int) -> dict[str, float]:
+        engine = EagerEngine(Checkpoint(network, skeleton, size), processes.device)
+        scored = predict(val, pictures, engine, skeleton, flip_test=False)
+        each = {
+            source: overall(torso_pck(scored.of_source(source), skeleton))
+            for source in dict.fromkeys(val.sources)
+        }
+        for name, rows in (
+            ("predictions", even_rows(scored, _SHOWN)),
+            ("worst", worst_rows(scored, skeleton, _SHOWN)),
+        ):
+            sheet = predictions_sheet(scored, pictures, skeleton, rows)
+            write_picture(folder.path / f"{name}.jpg", sheet)
+        return {"val": sum(each.values()) / len(each), **each}
+
+    def save_best(network: DCHourglass, size: int, scores: dict[str, float]) -> None:
+        about = {
+            "date": datetime.date.today().isoformat(),
+            "data": ", ".join(count_sources(people)),
+            "scores": json.dumps({f"PCK@0.2 {k}": round(v, 2) for k, v in scores.items()}),
+            "license": "AGPL-3.0-or-later",
+        }
+        save_checkpoint(folder.best, Checkpoint(network, skeleton, size, about=about))
+
+    folder.path.mkdir(parents=True, exist_ok=True)
+    chances = draw_chances(store.people.sources, config.data.source_weights)
+    if processes.first:
+        shown = make_batch(
+            store, partial(host_crops, store), chances, skeleton, config, 0, config.phases[0].size
+        )
+        write_picture(folder.path / "augmented.jpg", batch_sheet(shown, skeleton))
+    with ExitStack() as stack:
+        show: Callable[[Progress], None] = log_progress
+        if processes.first:
+            show = stack.enter_context(live_table(folder.path.name))
+
+        def report(progress: Progress) -> None:
+            folder.log(
+                {
+                    "step": progress.step,
+                    "size": progress.size,
+                    "loss": progress.loss,
+                    "rate": progress.rate,
+                    "speed": progress.images_per_s,
+                }
+            )
+            draw_curves(folder, folder.path / "curves.png")
+            show(progress)
+
+        pace = Pace(stop_s=minutes * 60)
+        return train(
+            config,
+            store,
+            folder,
+            evaluate,
+            save_best,
+            resume,
+            beginning,
+            guide,
+            processes,
+            pace,
+            report,
+        )
+
+
+def load_teacher(path: Path, share: float, config: TrainConfig, device: str) -> Teacher:
+    """A trained network as teacher of the config's.
+
+    Raises
+    ------
+    RtposeError
+        If it cannot be read, has other joints, or the config's loss knows no probabilities.
+    """
+    checkpoint = load_checkpoint(path)
+    if checkpoint.skeleton.name != config.network.skeleton:
+        raise RtposeError(
+            f"{path}: the teacher's joints are {checkpoint.skeleton.name}, "
+            f"the config's {config.network.skeleton}"
+        )
+    if config.loss != "cross_entropy":
+        raise RtposeError("a teacher's heatmaps are probabilities: set loss: cross_entropy")
+    return Teacher(checkpoint.network.to(device).eval(), checkpoint.input_size, share)

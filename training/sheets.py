@@ -1,0 +1,115 @@
+"""Pictures of people with their joints drawn, side by side: most faults are seen at once."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from rtpose.datasets.people import read_picture
+from rtpose.draw import draw_poses
+from rtpose.geometry import crop_squares, crop_to_frame, cut_crops
+from rtpose.metrics import torso_reference
+from rtpose.pose import FloatArray, Image, Pose
+from rtpose.skeleton import Skeleton
+from training.batches import Batch
+from training.evaluate import Scored
+
+_TILE = 256
+
+
+def worst_rows(scored: Scored, skeleton: Skeleton, count: int) -> list[int]:
+    """The people whose labelled joints are furthest off, in torso lengths on average."""
+    people = scored.people
+    reference = torso_reference(people.joints, people.labelled, skeleton)
+    off = np.linalg.norm(scored.joints[..., :2] - people.joints, axis=-1) / reference[:, None]
+    mean = np.nanmean(np.where(people.labelled, off, np.nan), axis=1)
+    usable = np.flatnonzero(np.isfinite(mean))
+    return [int(i) for i in usable[np.argsort(-mean[usable])][:count]]
+
+
+def even_rows(scored: Scored, count: int) -> list[int]:
+    """People spread evenly over the set: the same ones every time."""
+    count = min(count, len(scored.people))
+    return [int(i) for i in np.linspace(0, len(scored.people) - 1, count)]
+
+
+def predictions_sheet(
+    scored: Scored, pictures: Path, skeleton: Skeleton, rows: list[int], columns: int = 8
+) -> Image:
+    """Crops with the predicted skeleton, and a white line from each joint to where it belongs.
+
+    Parameters
+    ----------
+    scored : Scored
+    pictures : Path
+        Folder that the names in `scored` are relative to.
+    skeleton : Skeleton
+    rows : list of int
+        Whom to show.
+    columns : int
+
+    Returns
+    -------
+    (H, W, 3) uint8, BGR
+    """
+    tiles = []
+    for i in rows:
+        image = read_picture(pictures / scored.people.pictures[i])
+        if image is None:
+            continue
+        square = crop_squares(scored.people.boxes[i : i + 1])
+        tile = np.ascontiguousarray(
+            cut_crops(image, square, _TILE)[0].transpose(1, 2, 0)[..., ::-1]
+        )
+        to_tile = np.linalg.inv(np.vstack([crop_to_frame(square, _TILE)[0], [0, 0, 1]]))[:2]
+        joints = scored.joints[i].copy()
+        joints[:, :2] = _moved(joints[:, :2], to_tile)
+        truth = _moved(scored.people.joints[i], to_tile)
+        _draw(tile, joints, skeleton)
+        for k in np.flatnonzero(scored.people.labelled[i]):
+            start, end = (tuple(int(v) for v in p) for p in (joints[k, :2], truth[k]))
+            cv2.line(tile, start, end, (255, 255, 255), 1, cv2.LINE_AA)
+        tiles.append(tile)
+    return _grid(tiles, columns)
+
+
+def batch_sheet(batch: Batch, skeleton: Skeleton, columns: int = 8) -> Image:
+    """An augmented batch with what it teaches, (H, W, 3) uint8 BGR."""
+    tiles = []
+    for picture, joints, weights in zip(batch.pictures, batch.joints, batch.weights, strict=True):
+        tile = np.ascontiguousarray(picture.cpu().numpy().transpose(1, 2, 0)[..., ::-1])
+        zoom = _TILE / tile.shape[0]
+        tile = np.asarray(cv2.resize(tile, (_TILE, _TILE)), dtype=np.uint8)
+        places = ((joints + 0.5) * zoom - 0.5).cpu().numpy()
+        known = (weights > 0).float().cpu().numpy()
+        _draw(tile, np.concatenate([places, known[:, None]], axis=1), skeleton)
+        tiles.append(tile)
+    return _grid(tiles, columns)
+
+
+def write_picture(path: Path, image: Image) -> None:
+    """Write a PNG or JPEG."""
+    cv2.imwrite(str(path), image)
+
+
+def _draw(tile: Image, joints: FloatArray, skeleton: Skeleton) -> None:
+    box = np.array([0, 0, _TILE, _TILE], np.float32)
+    pose = Pose(box, 1.0, joints.astype(np.float32))
+    draw_poses(tile, [pose], skeleton, min_score=0.2, predicted=skeleton)
+
+
+def _moved(points: FloatArray, matrix: NDArray[np.float64]) -> FloatArray:
+    moved: FloatArray = (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
+    return moved
+
+
+def _grid(tiles: list[Image], columns: int) -> Image:
+    if not tiles:
+        return np.zeros((_TILE, _TILE, 3), np.uint8)
+    blank = np.zeros_like(tiles[0])
+    tiles = tiles + [blank] * (-len(tiles) % columns)
+    rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
+    return np.vstack(rows).astype(np.uint8)
