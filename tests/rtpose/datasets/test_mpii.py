@@ -74,16 +74,14 @@ def test_newells_predictions_get_their_known_scores(mpii: Path, val: People):
     assert (mean.p14, mean.w14, mean.a16) == pytest.approx((87.56, 88.04, 88.96), abs=0.01)
 
 
-def test_a_heatmap_cell_comes_back_to_where_newells_code_puts_it(val: People):
-    """Crop and way back agree with the field's to the half pixel that its own rounding costs.
-
-    In MATLAB's pixels a crop's left edge is centre - 100 scale, its right edge centre + 100
-    scale (scale widened by 1.25). The middle of the crop, 127.5 of 256, must be the centre.
-    """
-    squares = crop_squares(val.boxes)
-    middle = to_frame(np.full((len(val), 1, 2), 127.5), crop_to_frame(squares, 256))[:, 0]
-    centre = (val.boxes[:, :2] + val.boxes[:, 2:]) / 2 - 0.5
-    np.testing.assert_allclose(middle, centre, atol=2e-3)
+def test_a_crops_pixels_come_back_to_where_newell_says(mpii: Path, val: People):
+    """In his pixels, MATLAB's, a crop reaches from centre - 100 scale to centre + 100 scale."""
+    centres, scales = read_hdf5(mpii / "valid.h5", "center", "scale")
+    ends = np.tile([[-0.5, -0.5], [127.5, 127.5], [255.5, 255.5]], (len(val), 1, 1))
+    found = to_frame(ends, crop_to_frame(crop_squares(val.boxes), 256)) + 1
+    reach = 100 * scales[:, None, None] * np.array([[-1], [0], [1]])
+    # our file rounds the scale to three digits
+    np.testing.assert_allclose(found, centres[:, None] + reach, atol=0.08)
 
 
 def test_joints_lie_in_the_crop(train: People):
