@@ -16,25 +16,28 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from rtpose.checkpoint import load_checkpoint, save_checkpoint
-from rtpose.datasets.coco import read_coco
+from rtpose.datasets.find import find_dataset
 from rtpose.engines.eager import EagerEngine
 from rtpose.errors import RtposeError
 from rtpose.metrics import COLUMNS, columns
+from rtpose.skeleton import BODY21
 from training.average_precision import DetectionScores
 from training.calibrate import calibration_error, fit_calibration, right_or_wrong
 from training.compare import VARIANTS, markdown, write_results
 from training.compare import compare as run_comparison
 from training.config import TrainConfig, read_config
+from training.data import report
 from training.detector import DetectorConfig, evaluate_detector, record_scores, train_detector
 from training.evaluate import head_pck, overall, predict, torso_pck
 from training.fit import fit
+from training.parallel import join_processes
 from training.run import RunFolder
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 log = logging.getLogger("training")
 
 DataOption = Annotated[
-    Path, typer.Option(help="Folder with train.json.gz, val.json.gz and the pictures they name.")
+    Path, typer.Option(help="Folder of a data set: COCO-format json, MPII, FLIC or LSP.")
 ]
 
 
@@ -62,7 +65,8 @@ def train(
     """Train a network; the best averaged weights stand in RUN/best.safetensors."""
     folder = RunFolder(run)
     settings = _settings(config, folder, resume)
-    fit(settings, data, folder, resume, start, device=device, minutes=minutes)
+    with join_processes(device) as processes:
+        fit(settings, data, folder, resume, start, processes=processes, minutes=minutes)
 
 
 @app.command()
@@ -84,7 +88,8 @@ def distill(
     """Train a network on labels and on a bigger network's heatmaps."""
     folder = RunFolder(run)
     settings = _settings(config, folder, resume)
-    fit(settings, data, folder, resume, start, teacher, share, device, minutes)
+    with join_processes(device) as processes:
+        fit(settings, data, folder, resume, start, teacher, share, processes, minutes)
 
 
 @app.command()
@@ -119,19 +124,31 @@ def _settings(config: Path, folder: RunFolder, resume: bool) -> TrainConfig:
     return settings
 
 
+@app.command("data")
+def tell_data(
+    folder: Annotated[Path, typer.Argument(help="COCO-format json, MPII, FLIC or LSP.")],
+    problems: Annotated[
+        Path | None, typer.Option(help="Write every problem found to this CSV file.")
+    ] = None,
+) -> None:
+    """Tell what a data set holds, what is missing or broken, and how to get it."""
+    report(folder, BODY21, Console(), problems)
+
+
 @app.command()
 def evaluate(
     weights: Annotated[Path, typer.Argument(help="A .safetensors pose network.")],
     data: DataOption,
-    split: Annotated[str, typer.Option(help="val or lsp_test.")] = "val",
+    split: Annotated[str, typer.Option(help="Which of the data set's splits.")] = "val",
     flip_test: Annotated[bool, typer.Option(help="Average with the mirror image.")] = True,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Score a network on labelled people in their given boxes."""
     checkpoint = load_checkpoint(weights)
     skeleton = checkpoint.skeleton
-    people = read_coco(data / f"{split}.json.gz", skeleton)
-    scored = predict(people, data, EagerEngine(checkpoint, device), skeleton, flip_test)
+    dataset = find_dataset(data)
+    people = dataset.read(split, skeleton)
+    scored = predict(people, dataset.pictures, EagerEngine(checkpoint, device), skeleton, flip_test)
     table = Table("source", "score", "people", "left out", "all", *COLUMNS)
     for source in dict.fromkeys(people.sources):
         part = scored.of_source(source)
@@ -197,8 +214,9 @@ def calibrate(
     """Make a network's scores the chance of being right, as measured on val."""
     checkpoint = load_checkpoint(weights)
     skeleton = checkpoint.skeleton
-    people = read_coco(data / "val.json.gz", skeleton)
-    scored = predict(people, data, EagerEngine(checkpoint), skeleton, flip_test=False)
+    dataset = find_dataset(data)
+    people = dataset.read("val", skeleton)
+    scored = predict(people, dataset.pictures, EagerEngine(checkpoint), skeleton, flip_test=False)
     scores, right = right_or_wrong(scored, skeleton)
     calibration = fit_calibration(scores, right)
     chances = calibration(torch.from_numpy(scores)).numpy()

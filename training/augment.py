@@ -21,12 +21,14 @@ def augment(
     size: int,
     config: AugmentConfig,
     random: torch.Generator,
+    part: slice = slice(None),
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Scale, rotate, shift, flip, recolour and hide parts, each picture in its own way.
 
     Parameters
     ----------
-    crops : (B, 3, STORE_SIDE, STORE_SIDE) uint8, RGB
+    crops : (P, 3, STORE_SIDE, STORE_SIDE) uint8, RGB
+        Of the people in `part`.
     joints : (B, K, 2) float32
         x, y in pixels of `crops`.
     weights : (B, K) float32
@@ -37,24 +39,29 @@ def augment(
     config : AugmentConfig
     random : torch.Generator
         On the device of the batch; the only source of chance.
+    part : slice
+        Which of the batch's people are wanted. Chances are drawn for all of them, so that parts
+        made by several processes are those of one batch.
 
     Returns
     -------
-    pictures : (B, 3, size, size) uint8
-    joints : (B, K, 2) float32
+    pictures : (P, 3, size, size) uint8
+    joints : (P, K, 2) float32
         In pixels of the pictures.
-    weights : (B, K) float32
+    weights : (P, K) float32
         0 also where a joint fell outside.
-    absent : (B, K) bool
+    absent : (P, K) bool
         Labelled joints that fell outside.
     """
-    theta = _random_maps(joints, weights, config, random)
+    batch = len(joints)
+    theta = _random_maps(joints, weights, config, random)[part]
+    joints, weights = joints[part], weights[part]
     flipped = theta[:, 0, 0] * theta[:, 1, 1] - theta[:, 0, 1] * theta[:, 1, 0] < 0
     pictures, moved = warp(crops, joints, theta, size)
     moved = torch.where(flipped[:, None, None], moved[:, flip_order], moved)
     weights = torch.where(flipped[:, None], weights[:, flip_order], weights)
-    pictures = _recolour(pictures, config, random)
-    pictures = _hide_blocks(pictures, config, random)
+    pictures = _recolour(pictures, batch, part, config, random)
+    pictures = _hide_blocks(pictures, batch, part, config, random)
     inside = ((moved > -0.5) & (moved < size - 0.5)).all(dim=-1)
     # not simply ~inside: a joint that is not a number is neither, and must not pass for absent
     outside = ((moved <= -0.5) | (moved >= size - 0.5)).any(dim=-1)
@@ -134,8 +141,10 @@ def _half_body(
     return centre, torch.where(use, extent, 1.0)
 
 
-def _recolour(pictures: Tensor, config: AugmentConfig, random: torch.Generator) -> Tensor:
-    batch, device = len(pictures), pictures.device
+def _recolour(
+    pictures: Tensor, batch: int, part: slice, config: AugmentConfig, random: torch.Generator
+) -> Tensor:
+    device = pictures.device
 
     def uniform(*shape: int) -> Tensor:
         return torch.rand(*shape, generator=random, device=device) * 2 - 1
@@ -146,12 +155,14 @@ def _recolour(pictures: Tensor, config: AugmentConfig, random: torch.Generator) 
     offset = 255 * config.colour / 2 * uniform(batch, 1, 1, 1)
     grey = torch.rand(batch, 1, 1, 1, generator=random, device=device) < config.grey
     mean = pictures.mean(dim=1, keepdim=True)
-    return torch.where(grey, mean, pictures) * gain + offset
+    return torch.where(grey[part], mean, pictures) * gain[part] + offset[part]
 
 
-def _hide_blocks(pictures: Tensor, config: AugmentConfig, random: torch.Generator) -> Tensor:
+def _hide_blocks(
+    pictures: Tensor, batch: int, part: slice, config: AugmentConfig, random: torch.Generator
+) -> Tensor:
     """Paint one block of one colour, up to a third of the side, over some of the pictures."""
-    batch, size, device = len(pictures), pictures.shape[-1], pictures.device
+    size, device = pictures.shape[-1], pictures.device
     low_high = torch.rand(batch, 4, generator=random, device=device)
     side = (0.08 + 0.27 * low_high[:, 2:]) * size
     corner = low_high[:, :2] * size - side / 2
@@ -161,4 +172,4 @@ def _hide_blocks(pictures: Tensor, config: AugmentConfig, random: torch.Generato
     in_x = (line >= corner[:, :1]) & (line < (corner + side)[:, :1])
     in_y = (line >= corner[:, 1:]) & (line < (corner + side)[:, 1:])
     block = (in_y[:, :, None] & in_x[:, None, :]) & chosen[:, None, None]
-    return torch.where(block[:, None], colour, pictures)
+    return torch.where(block[part, None], colour[part], pictures)

@@ -57,6 +57,7 @@ def make_batch(
     config: TrainConfig,
     step: int,
     size: int,
+    part: slice = slice(None),
 ) -> Batch:
     """Batch number `step` at crop side `size`.
 
@@ -71,11 +72,13 @@ def make_batch(
     skeleton : Skeleton
     config : TrainConfig
     step, size : int
+    part : slice
+        Which of the batch's people are wanted, see `augment`.
     """
     seed = config.seed * 1_000_003 + step
     draw = torch.Generator().manual_seed(seed)
     rows = torch.multinomial(chances, config.batch, replacement=True, generator=draw)
-    crops = crops_of(rows)
+    crops = crops_of(rows[part])
     device = crops.device
     random = draw if device.type == "cpu" else torch.Generator(device).manual_seed(seed)
     pictures, joints, weights, absent = augment(
@@ -86,8 +89,9 @@ def make_batch(
         size,
         config.augment,
         random,
+        part,
     )
-    return Batch(pictures, joints, weights, absent, rows)
+    return Batch(pictures, joints, weights, absent, rows[part])
 
 
 def host_crops(store: Store, rows: Tensor) -> Tensor:
@@ -97,10 +101,16 @@ def host_crops(store: Store, rows: Tensor) -> Tensor:
 
 class _Stream(IterableDataset[Batch]):
     def __init__(
-        self, store: Store, skeleton: Skeleton, config: TrainConfig, first: int, size: int
+        self,
+        store: Store,
+        skeleton: Skeleton,
+        config: TrainConfig,
+        first: int,
+        size: int,
+        part: slice,
     ) -> None:
         self.store, self.skeleton, self.config = store, skeleton, config
-        self.first, self.size = first, size
+        self.first, self.size, self.part = first, size, part
         self.chances = draw_chances(store.people.sources, config.data.source_weights)
 
     def __iter__(self) -> Iterator[Batch]:
@@ -114,14 +124,21 @@ class _Stream(IterableDataset[Batch]):
                 self.config,
                 step,
                 self.size,
+                self.part,
             )
             step += 1
 
 
 def stream_batches(
-    store: Store, skeleton: Skeleton, config: TrainConfig, first: int, size: int, device: str
+    store: Store,
+    skeleton: Skeleton,
+    config: TrainConfig,
+    first: int,
+    size: int,
+    device: str,
+    part: slice = slice(None),
 ) -> Iterator[Batch]:
-    """Batches from number `first` on.
+    """Batches, or a part of each, from number `first` on.
 
     On a GPU all crops are taken into its memory (197 KB a person) and changed there. Without one
     they are made in one other process, for a thread halves training. That process is spawned, not
@@ -129,8 +146,8 @@ def stream_batches(
     from a server outlives a killed run.
     """
     if torch.device(device).type != "cpu":
-        return device_batches(store, skeleton, config, first, size, device)
-    stream = _Stream(store, skeleton, config, first, size)
+        return device_batches(store, skeleton, config, first, size, device, part)
+    stream = _Stream(store, skeleton, config, first, size, part)
     loader = DataLoader(
         stream,
         batch_size=None,
@@ -142,13 +159,19 @@ def stream_batches(
 
 
 def device_batches(
-    store: Store, skeleton: Skeleton, config: TrainConfig, first: int, size: int, device: str
+    store: Store,
+    skeleton: Skeleton,
+    config: TrainConfig,
+    first: int,
+    size: int,
+    device: str,
+    part: slice = slice(None),
 ) -> Iterator[Batch]:
-    """Batches from number `first` on, from crops that stay in the device's memory."""
+    """`stream_batches` of crops that stay in the device's memory."""
     crops = torch.from_numpy(np.asarray(store.crops)).to(device)
     chances = draw_chances(store.people.sources, config.data.source_weights)
     step = first
     while True:
         take = lambda rows: crops[rows.to(crops.device)]  # noqa: E731
-        yield make_batch(store, take, chances, skeleton, config, step, size)
+        yield make_batch(store, take, chances, skeleton, config, step, size, part)
         step += 1

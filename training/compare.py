@@ -9,14 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from rtpose.checkpoint import load_checkpoint
-from rtpose.datasets.coco import read_coco
-from rtpose.datasets.people import People
+from rtpose.datasets.find import find_dataset
 from rtpose.engines.eager import EagerEngine
 from rtpose.errors import RtposeError
 from rtpose.metrics import COLUMNS, columns
 from training.config import NetworkConfig, TrainConfig
 from training.evaluate import head_pck, overall, predict, torso_pck
 from training.fit import fit
+from training.parallel import Processes
 from training.run import RunFolder
 
 
@@ -110,7 +110,8 @@ def compare(
             own = replace(config, network=VARIANTS[name](config.network), seed=seed)
             folder = RunFolder(out / f"{name}-{seed}")
             if not (folder.path / "done").exists():
-                fit(own, data, folder, resume=folder.checkpoint.exists(), device=device)
+                alone = Processes(0, 1, device)
+                fit(own, data, folder, resume=folder.checkpoint.exists(), processes=alone)
                 (folder.path / "done").touch()
             results += [_score(name, seed, folder, data, split, device) for split in splits]
     return results
@@ -119,8 +120,11 @@ def compare(
 def _score(name: str, seed: int, folder: RunFolder, data: Path, split: str, device: str) -> Result:
     checkpoint = load_checkpoint(folder.best)
     skeleton = checkpoint.skeleton
-    people: People = read_coco(data / f"{split}.json.gz", skeleton)
-    scored = predict(people, data, EagerEngine(checkpoint, device), skeleton, flip_test=False)
+    dataset = find_dataset(data)
+    people = dataset.read(split, skeleton)
+    scored = predict(
+        people, dataset.pictures, EagerEngine(checkpoint, device), skeleton, flip_test=False
+    )
     pckh = head_pck(scored, skeleton)
     return Result(
         name,

@@ -6,12 +6,13 @@ import datetime
 import json
 import logging
 import math
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
 from rtpose.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from rtpose.datasets.coco import read_coco
+from rtpose.datasets.find import find_dataset
 from rtpose.datasets.people import count_sources
 from rtpose.engines.eager import EagerEngine
 from rtpose.errors import RtposeError
@@ -20,8 +21,10 @@ from rtpose.skeleton import SKELETONS
 from training.batches import draw_chances, host_crops, make_batch
 from training.config import TrainConfig
 from training.curves import draw_curves
+from training.data import training_people
 from training.evaluate import overall, predict, torso_pck
-from training.live import live_table
+from training.live import live_table, log_progress
+from training.parallel import ALONE, Processes
 from training.run import RunFolder
 from training.sheets import batch_sheet, even_rows, predictions_sheet, worst_rows, write_picture
 from training.store import open_store
@@ -42,7 +45,7 @@ def fit(
     start: Path | None = None,
     teacher: Path | None = None,
     teacher_share: float = 0.5,
-    device: str = "cpu",
+    processes: Processes = ALONE,
     minutes: float = math.inf,
 ) -> dict[str, float]:
     """Train, and keep in the run folder all that tells how it went.
@@ -55,7 +58,7 @@ def fit(
     ----------
     config : TrainConfig
     data : Path
-        Folder with train.json.gz, val.json.gz and the pictures they name.
+        Folder of a data set in any format that `rtpose.datasets.find` knows.
     folder : RunFolder
         Made if it is not there.
     resume : bool
@@ -66,7 +69,8 @@ def fit(
         Trained weights to learn from beside the labels.
     teacher_share : float
         Its part of the target, 0 to 1.
-    device : str
+    processes : Processes
+        Of several, the first alone writes.
     minutes : float
         Stop after so long; resume to go on.
 
@@ -85,16 +89,20 @@ def fit(
         raise RtposeError(f"{folder.path}: holds a run already; give --resume or another --run")
     skeleton = SKELETONS[config.network.skeleton]
     beginning = load_checkpoint(start).network if start else None
-    guide = load_teacher(teacher, teacher_share, config, device) if teacher else None
-    people = read_coco(data / "train.json.gz", skeleton)
-    log.info("people to learn from: %s", count_sources(people))
-    cache = folder.path.parent / "cache"
-    store = open_store(people, data, cache, config.data.teacher_weight, config.data.disputed)
-    val = read_coco(data / "val.json.gz", skeleton)
+    guide = load_teacher(teacher, teacher_share, config, processes.device) if teacher else None
+    dataset = find_dataset(data)
+    pictures = dataset.pictures
+    with processes.first_goes_ahead():
+        people, val = training_people(dataset, skeleton)
+        log.info("people to learn from: %s", count_sources(people))
+        cache = folder.path.parent / "cache"
+        store = open_store(
+            people, pictures, cache, config.data.teacher_weight, config.data.disputed
+        )
 
     def evaluate(network: DCHourglass, size: int) -> dict[str, float]:
-        engine = EagerEngine(Checkpoint(network, skeleton, size), device)
-        scored = predict(val, data, engine, skeleton, flip_test=False)
+        engine = EagerEngine(Checkpoint(network, skeleton, size), processes.device)
+        scored = predict(val, pictures, engine, skeleton, flip_test=False)
         each = {
             source: overall(torso_pck(scored.of_source(source), skeleton))
             for source in dict.fromkeys(val.sources)
@@ -103,7 +111,7 @@ def fit(
             ("predictions", even_rows(scored, _SHOWN)),
             ("worst", worst_rows(scored, skeleton, _SHOWN)),
         ):
-            sheet = predictions_sheet(scored, data, skeleton, rows)
+            sheet = predictions_sheet(scored, pictures, skeleton, rows)
             write_picture(folder.path / f"{name}.jpg", sheet)
         return {"val": sum(each.values()) / len(each), **each}
 
@@ -118,12 +126,15 @@ def fit(
 
     folder.path.mkdir(parents=True, exist_ok=True)
     chances = draw_chances(store.people.sources, config.data.source_weights)
-    first = make_batch(
-        store, partial(host_crops, store), chances, skeleton, config, 0, config.phases[0].size
-    )
-    write_picture(folder.path / "augmented.jpg", batch_sheet(first, skeleton))
+    if processes.first:
+        shown = make_batch(
+            store, partial(host_crops, store), chances, skeleton, config, 0, config.phases[0].size
+        )
+        write_picture(folder.path / "augmented.jpg", batch_sheet(shown, skeleton))
     with ExitStack() as stack:
-        show = stack.enter_context(live_table(folder.path.name))
+        show: Callable[[Progress], None] = log_progress
+        if processes.first:
+            show = stack.enter_context(live_table(folder.path.name))
 
         def report(progress: Progress) -> None:
             folder.log(
@@ -148,7 +159,7 @@ def fit(
             resume,
             beginning,
             guide,
-            device,
+            processes,
             pace,
             report,
         )

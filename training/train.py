@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from rtpose.errors import RtposeError
 from rtpose.network import Architecture, DCHourglass
@@ -18,6 +18,7 @@ from training.batches import Batch, stream_batches
 from training.config import PhaseConfig, TrainConfig
 from training.losses import supervised_loss, target_maps
 from training.optimisers import learning_rate, make_optimisers
+from training.parallel import ALONE, Processes
 from training.run import RunFolder
 from training.store import Store
 from training.teacher import Teacher, teach
@@ -104,9 +105,23 @@ def train_step(
     optimisers: Sequence[torch.optim.Optimizer],
     batch: Batch,
     config: TrainConfig,
+    processes: Processes,
+    every_stack: Callable[[Tensor], list[Tensor]],
     teacher: Teacher | None = None,
 ) -> float:
-    """One step; the loss as a number.
+    """One step; the loss of the whole batch as a number.
+
+    Parameters
+    ----------
+    network : DCHourglass
+    optimisers : sequence of torch.optim.Optimizer
+    batch : Batch
+        The process's part of the whole batch.
+    config : TrainConfig
+    processes : Processes
+    every_stack : callable
+        The network's, as `processes` gives it.
+    teacher : Teacher, optional
 
     Raises
     ------
@@ -118,14 +133,16 @@ def train_step(
     absent = batch.absent.to(device)
     weights = torch.where(absent, config.absent_weight, batch.weights.to(device))
     with torch.autocast(device.type, torch.bfloat16):
-        logits = network.every_stack(pictures)
+        logits = every_stack(pictures)
     side = logits[0].shape[-1]
     targets = target_maps(batch.joints.to(device), absent, side, config.sigma, config.loss)
     if teacher:
         maps, scores = teacher(pictures, side)
         targets, weights = teach(targets, weights, absent, maps, scores, teacher.share)
     loss = supervised_loss(logits, targets, weights, config.loss)
-    value = loss.item()
+    # the loss is a mean over this process's joints; of the whole batch's it is this part
+    loss = loss * (weights.sum() / processes.mean(weights.sum()).clamp_min(1e-6))
+    value = processes.mean(loss).item()
     if not math.isfinite(value):
         raise RtposeError(f"the loss is {value}")
     for optimiser in optimisers:
@@ -146,7 +163,7 @@ def train(
     resume: bool,
     start: DCHourglass | None = None,
     teacher: Teacher | None = None,
-    device: str = "cpu",
+    processes: Processes = ALONE,
     pace: Pace = Pace(),
     report: Callable[[Progress], None] = lambda progress: None,
 ) -> dict[str, float]:
@@ -169,7 +186,8 @@ def train(
         Trained weights to begin with instead of random ones.
     teacher : Teacher, optional
         Whose heatmaps are learned beside the labels.
-    device : str
+    processes : Processes
+        Only the first of several reports, evaluates and writes.
     pace : Pace
     report : callable
         Told how far it is, every `pace.report_s`.
@@ -177,13 +195,17 @@ def train(
     Raises
     ------
     RtposeError
-        If `start` is another network than the config's, or the loss is not finite.
+        If `start` is another network than the config's, the loss is not finite, or there are
+        more processes than pictures in a batch.
 
     Returns
     -------
     dict
         The last scores; empty if it stopped before the first.
     """
+    if config.batch < processes.count:
+        raise RtposeError(f"a batch of {config.batch} does not feed {processes.count} processes")
+    device = processes.device
     network, skeleton = build_network(config)
     if start is not None:
         if start.architecture != network.architecture:
@@ -197,6 +219,7 @@ def train(
     average = average.to(device).eval()
     average.load_state_dict(network.state_dict())
     optimisers = make_optimisers(network, config.optimiser)
+    every_stack = processes.every_stack(network)
     starts = phase_starts(config.phases, config.batch)
     step, best = 0, -math.inf
     if resume:
@@ -208,7 +231,7 @@ def train(
     for number, phase in enumerate(config.phases):
         if step >= starts[number + 1]:
             continue
-        batches = stream_batches(store, skeleton, config, step, phase.size, device)
+        batches = stream_batches(store, skeleton, config, step, phase.size, device, processes.part)
         while step < starts[number + 1]:
             rate = learning_rate(config.optimiser, step, starts[-1])
             for optimiser in optimisers:
@@ -216,15 +239,21 @@ def train(
                     group["lr"] = rate
             batch = next(batches)
             try:
-                losses.append(train_step(network, optimisers, batch, config, teacher))
+                losses.append(
+                    train_step(network, optimisers, batch, config, processes, every_stack, teacher)
+                )
             except RtposeError as error:
                 names = sorted({store.people.pictures[i] for i in batch.rows.tolist()})
                 raise RtposeError(f"{error} at step {step}; pictures: {', '.join(names)}") from None
             step += 1
             update_average(average, network, config.optimiser.ema_decay, step)
             now = time.monotonic()
-            stop = now - began >= pace.stop_s
+            stop = processes.first_says(now - began >= pace.stop_s)
             last = step == starts[number + 1]
+            if not processes.first:
+                if stop:
+                    return scores
+                continue
             if now - reported >= pace.report_s or last or stop:
                 speed = len(losses) / (now - reported)
                 report(

@@ -108,3 +108,10 @@ def test_compare(
     assert "unknown variant 'chian'" in capfd.readouterr().err
     assert training(monkeypatch, *words, "--seeds", "one") == 2
     assert "give whole numbers" in capfd.readouterr().err
+
+
+def test_data(drawn_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    assert training(monkeypatch, "data", drawn_people) == 0
+    assert "COCO keypoints" in capfd.readouterr().out
+    assert training(monkeypatch, "data", tmp_path) == 2
+    assert "no labels found" in capfd.readouterr().err

@@ -1,0 +1,93 @@
+import gzip
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from scipy.io import savemat
+
+from rtpose.datasets.find import find_dataset
+from rtpose.errors import RtposeError
+from rtpose.skeleton import BODY21
+
+PERSON = {"id": 1, "image_id": 1, "bbox": [0, 0, 9, 9], "keypoints": [1, 2, 2]}
+COCO = {
+    "categories": [{"keypoints": ["nose"]}],
+    "images": [{"id": 1, "file_name": "a.jpg"}],
+    "annotations": [PERSON],
+}
+
+
+def test_coco_splits_are_the_json_files(tmp_path: Path):
+    for name in ("lsp_test", "val", "train"):
+        with gzip.open(tmp_path / f"{name}.json.gz", "wt") as file:
+            json.dump(COCO, file)
+    found = find_dataset(tmp_path)
+    assert (found.format, found.pictures) == ("COCO keypoints", tmp_path)
+    assert list(found.splits) == ["train", "val", "lsp_test"]
+    assert found.wanting == ()
+    assert found.read("lsp_test", BODY21).pictures == ("a.jpg",)
+    with pytest.raises(RtposeError, match="no split 'test'; it has train, val, lsp_test"):
+        found.read("test", BODY21)
+
+
+def test_cocos_own_layout(tmp_path: Path):
+    (tmp_path / "annotations").mkdir()
+    for name in ("train2017", "val2017"):
+        (tmp_path / "annotations" / f"person_keypoints_{name}.json").write_text(json.dumps(COCO))
+    found = find_dataset(tmp_path)
+    assert list(found.splits) == ["train", "val"]
+    assert found.read("val", BODY21).pictures == ("val2017/a.jpg",)
+    assert found.pictures == tmp_path
+    (tmp_path / "images").mkdir()
+    assert find_dataset(tmp_path).pictures == tmp_path / "images"
+
+
+def test_what_a_set_lacks_is_said(tmp_path: Path):
+    (tmp_path / "train.json").write_text(json.dumps(COCO))
+    assert find_dataset(tmp_path).wanting == ("no val split",)
+
+
+def test_lsp_and_lsp_extended(tmp_path: Path):
+    (tmp_path / "images").mkdir()
+    savemat(tmp_path / "joints.mat", {"joints": np.ones((3, 14, 4)) * np.arange(14)[:, None]})
+    found = find_dataset(tmp_path)
+    assert (found.format, list(found.splits)) == ("Leeds Sports Poses", ["train", "test"])
+    assert found.pictures == tmp_path / "images"
+    assert len(found.read("test", BODY21)) == 2
+    savemat(tmp_path / "joints.mat", {"joints": np.ones((14, 3, 4)) * np.arange(14)[:, None, None]})
+    found = find_dataset(tmp_path)
+    assert (found.format, list(found.splits)) == ("LSP-Extended", ["train"])
+
+
+def test_mpii_as_hrnet_and_mmpose_lay_it_out(tmp_path: Path):
+    (tmp_path / "annot").mkdir()
+    row = {"image": "a.jpg", "center": [9, 9], "scale": 1.0, "joints": [[3, 4]] * 16}
+    for name in ("train", "valid"):
+        (tmp_path / "annot" / f"{name}.json").write_text(json.dumps([row]))
+    found = find_dataset(tmp_path)
+    assert (found.format, list(found.splits)) == ("MPII Human Pose", ["train", "val"])
+    assert len(found.wanting) == 1 and "no head boxes" in found.wanting[0]
+    assert found.read("val", BODY21).head_sizes is None
+    truth = {"pos_gt_src": np.full((16, 2, 1), 7.0), "jnt_missing": np.zeros((16, 1))}
+    boxes = np.array([[[0.0], [0.0]], [[3.0], [4.0]]])
+    savemat(tmp_path / "annot" / "gt_valid.mat", truth | {"headboxes_src": boxes})
+    found = find_dataset(tmp_path)
+    assert found.wanting == ()
+    val = found.read("val", BODY21)
+    np.testing.assert_allclose(val.head_sizes, [3.0], rtol=1e-6)
+    assert val.joints[0, 0].tolist() == [6, 6]
+
+
+def test_the_shared_sets(shared: Path):
+    expected = {"mpii": "MPII Human Pose", "flic": "FLIC", "people": "COCO keypoints"}
+    for folder, name in expected.items():
+        found = find_dataset(shared / folder)
+        assert found.format == name and {"train", "val"} <= set(found.splits)
+
+
+def test_nothing_there(tmp_path: Path):
+    with pytest.raises(RtposeError, match="no labels found; a data set has COCO-format json"):
+        find_dataset(tmp_path)
+    with pytest.raises(RtposeError, match="no such folder"):
+        find_dataset(tmp_path / "gone")
