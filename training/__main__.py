@@ -16,15 +16,16 @@ from rich.console import Console
 from rich.table import Table
 
 from rtpose.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
-from rtpose.datasets.coco import read_coco
+from rtpose.datasets.find import find_dataset
 from rtpose.datasets.people import count_sources
 from rtpose.engines.eager import EagerEngine
 from rtpose.errors import RtposeError
 from rtpose.metrics import COLUMNS, columns
 from rtpose.network import DCHourglass
-from rtpose.skeleton import SKELETONS
+from rtpose.skeleton import BODY21, SKELETONS
 from training.calibrate import calibration_error, fit_calibration, right_or_wrong
 from training.config import read_config
+from training.data import report, training_people
 from training.detector import DetectorConfig, evaluate_detector, train_detector
 from training.evaluate import head_pck, overall, predict, torso_pck
 from training.run import RunFolder
@@ -35,7 +36,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_
 log = logging.getLogger("training")
 
 DataOption = Annotated[
-    Path, typer.Option(help="Folder with train.json.gz, val.json.gz and the pictures they name.")
+    Path, typer.Option(help="Folder of a data set: COCO-format json, MPII, FLIC or LSP.")
 ]
 
 
@@ -56,18 +57,22 @@ def train(
     if folder.checkpoint.exists() and not resume:
         raise RtposeError(f"{run}: holds a run already; give --resume or another --run")
     skeleton = SKELETONS[settings.network.skeleton]
-    people = read_coco(data / "train.json.gz", skeleton)
+    dataset = find_dataset(data)
+    people, val = training_people(dataset, skeleton)
     log.info("people to learn from: %s", count_sources(people))
     store = open_store(
-        people, data, run.parent / "cache", settings.data.teacher_weight, settings.data.disputed
+        people,
+        dataset.pictures,
+        run.parent / "cache",
+        settings.data.teacher_weight,
+        settings.data.disputed,
     )
-    val = read_coco(data / "val.json.gz", skeleton)
     run.mkdir(parents=True, exist_ok=True)
     (run / "config.yaml").write_text(config.read_text())
 
     def evaluate_average(network: DCHourglass, size: int) -> dict[str, float]:
         engine = EagerEngine(Checkpoint(network, skeleton, size), device)
-        scored = predict(val, data, engine, skeleton, flip_test=False)
+        scored = predict(val, dataset.pictures, engine, skeleton, flip_test=False)
         sources = dict.fromkeys(val.sources)
         each = {s: overall(torso_pck(scored.of_source(s), skeleton)) for s in sources}
         return {"val": sum(each.values()) / len(each), **each}
@@ -85,19 +90,31 @@ def train(
     train_network(settings, store, folder, evaluate_average, save_best, resume, beginning, device)
 
 
+@app.command("data")
+def tell_data(
+    folder: Annotated[Path, typer.Argument(help="COCO-format json, MPII, FLIC or LSP.")],
+    problems: Annotated[
+        Path | None, typer.Option(help="Write every problem found to this CSV file.")
+    ] = None,
+) -> None:
+    """Tell what a data set holds, what is missing or broken, and how to get it."""
+    report(folder, BODY21, Console(), problems)
+
+
 @app.command()
 def evaluate(
     weights: Annotated[Path, typer.Argument(help="A .safetensors pose network.")],
     data: DataOption,
-    split: Annotated[str, typer.Option(help="val or lsp_test.")] = "val",
+    split: Annotated[str, typer.Option(help="Which of the data set's splits.")] = "val",
     flip_test: Annotated[bool, typer.Option(help="Average with the mirror image.")] = True,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Score a network on labelled people in their given boxes."""
     checkpoint = load_checkpoint(weights)
     skeleton = checkpoint.skeleton
-    people = read_coco(data / f"{split}.json.gz", skeleton)
-    scored = predict(people, data, EagerEngine(checkpoint, device), skeleton, flip_test)
+    dataset = find_dataset(data)
+    people = dataset.read(split, skeleton)
+    scored = predict(people, dataset.pictures, EagerEngine(checkpoint, device), skeleton, flip_test)
     table = Table("source", "score", "people", "left out", "all", *COLUMNS)
     for source in dict.fromkeys(people.sources):
         part = scored.of_source(source)
@@ -146,8 +163,9 @@ def calibrate(
     """Make a network's scores the chance of being right, as measured on val."""
     checkpoint = load_checkpoint(weights)
     skeleton = checkpoint.skeleton
-    people = read_coco(data / "val.json.gz", skeleton)
-    scored = predict(people, data, EagerEngine(checkpoint), skeleton, flip_test=False)
+    dataset = find_dataset(data)
+    people = dataset.read("val", skeleton)
+    scored = predict(people, dataset.pictures, EagerEngine(checkpoint), skeleton, flip_test=False)
     scores, right = right_or_wrong(scored, skeleton)
     calibration = fit_calibration(scores, right)
     chances = calibration(torch.from_numpy(scores)).numpy()

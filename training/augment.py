@@ -21,7 +21,7 @@ def augment(
     size: int,
     config: AugmentConfig,
     random: torch.Generator,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Scale, rotate, shift, flip, recolour and hide parts, each picture in its own way.
 
     Parameters
@@ -45,6 +45,8 @@ def augment(
         In pixels of the pictures.
     weights : (B, K) float32
         0 also where a joint fell outside.
+    absent : (B, K) bool
+        Labelled joints that fell outside.
     """
     theta = _random_maps(joints, weights, config, random)
     flipped = theta[:, 0, 0] * theta[:, 1, 1] - theta[:, 0, 1] * theta[:, 1, 0] < 0
@@ -54,7 +56,10 @@ def augment(
     pictures = _recolour(pictures, config, random)
     pictures = _hide_blocks(pictures, config, random)
     inside = ((moved > -0.5) & (moved < size - 0.5)).all(dim=-1)
-    return pictures.round_().clamp_(0, 255).to(torch.uint8), moved, weights * inside
+    # not simply ~inside: a joint that is not a number is neither, and must not pass for absent
+    outside = ((moved <= -0.5) | (moved >= size - 0.5)).any(dim=-1)
+    pictures = pictures.round_().clamp_(0, 255).to(torch.uint8)
+    return pictures, moved, weights * inside, (weights > 0) & outside
 
 
 def plain_crops(crops: Tensor, joints: Tensor, size: int) -> tuple[Tensor, Tensor]:

@@ -30,6 +30,8 @@ class Batch:
     joints : (B, K, 2) float32
         In pixels of the pictures.
     weights : (B, K) float32
+    absent : (B, K) bool
+        Joints known to be outside the picture.
     rows : (B,) int64
         Where in the store each comes from.
     """
@@ -37,6 +39,7 @@ class Batch:
     pictures: Tensor
     joints: Tensor
     weights: Tensor
+    absent: Tensor
     rows: Tensor
 
 
@@ -52,7 +55,7 @@ def make_batch(
     random = torch.Generator().manual_seed(config.seed * 1_000_003 + step)
     rows = torch.multinomial(chances, config.batch, replacement=True, generator=random)
     crops = torch.from_numpy(np.stack([store.crops[i] for i in rows.tolist()]))
-    pictures, joints, weights = augment(
+    pictures, joints, weights, absent = augment(
         crops,
         torch.from_numpy(store.joints[rows.numpy()]),
         torch.from_numpy(store.weights[rows.numpy()]),
@@ -61,7 +64,7 @@ def make_batch(
         config.augment,
         random,
     )
-    return Batch(pictures, joints, weights, rows)
+    return Batch(pictures, joints, weights, absent, rows)
 
 
 class _Stream(IterableDataset[Batch]):

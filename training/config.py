@@ -38,9 +38,22 @@ class PhaseConfig:
 
 @dataclass(frozen=True)
 class OptimiserConfig:
-    """AdamW with warm-up over `warmup_steps`, then a cosine down to `final` times the rate."""
+    """Warm-up over `warmup_steps`, then a cosine down to `final` times the rate.
 
+    Attributes
+    ----------
+    name : {"adamw", "muon"}
+        With ``muon`` the hidden convolutions learn by `training.muon`, the first and the last
+        ones, norms and biases by AdamW.
+    betas : (float, float)
+        AdamW's.
+    momentum : float
+        Muon's.
+    """
+
+    name: Literal["adamw", "muon"] = "adamw"
     rate: float = 2e-3
+    momentum: float = 0.95
     betas: tuple[float, float] = (0.9, 0.99)
     weight_decay: float = 0.01
     warmup_steps: int = 300
@@ -93,6 +106,9 @@ class TrainConfig:
         See `training.losses`.
     sigma : float
         Standard deviation of the target Gaussian as a part of the heatmap's side.
+    absent_weight : float
+        Weight of a joint that the random changes moved out of the crop: it teaches the network to
+        answer "nowhere", a flat map, instead of a place at the edge.
     """
 
     network: NetworkConfig
@@ -101,6 +117,7 @@ class TrainConfig:
     seed: int = 0
     loss: Literal["cross_entropy", "mse"] = "cross_entropy"
     sigma: float = 1 / 32
+    absent_weight: float = 0.0
     optimiser: OptimiserConfig = OptimiserConfig()
     augment: AugmentConfig = AugmentConfig()
     data: DataConfig = DataConfig()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -80,9 +81,15 @@ def torso_pck(
 
 
 def head_pck(scored: Scored, skeleton: Skeleton, threshold: float = 0.5) -> Pck:
-    """PCKh of all labelled joints, against MPII's head size: 0.75 of neck to head top."""
+    """PCKh of all labelled joints.
+
+    Against the set's own head sizes where it has some (MPII's head boxes), else against what
+    comes closest to them: 0.75 of neck to head top.
+    """
     truth, labelled = scored.people.joints, scored.people.labelled
-    reference = head_segment_reference(truth, labelled, skeleton, share=MPII_HEAD_SHARE)
+    reference: NDArray[Any] | None = scored.people.head_sizes
+    if reference is None:
+        reference = head_segment_reference(truth, labelled, skeleton, share=MPII_HEAD_SHARE)
     return pck(scored.joints[..., :2], truth, labelled, reference, threshold)
 
 

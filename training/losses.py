@@ -40,6 +40,7 @@ def supervised_loss(
     logits: Sequence[Tensor],
     joints: Tensor,
     weights: Tensor,
+    absent: Tensor,
     sigma: float,
     kind: Literal["cross_entropy", "mse"],
 ) -> Tensor:
@@ -57,12 +58,16 @@ def supervised_loss(
         In pixels of the crop.
     weights : (B, K)
         0 leaves a joint out.
+    absent : (B, K) bool
+        Joints that are nowhere in the crop: the truth is a flat map.
     """
     along_x, along_y = gaussian_rows(joints, logits[0].shape[-1], sigma)
     if kind == "cross_entropy":
         along_x = along_x / along_x.sum(dim=-1, keepdim=True).clamp_min(1e-12)
         along_y = along_y / along_y.sum(dim=-1, keepdim=True).clamp_min(1e-12)
     target = (along_y[..., :, None] * along_x[..., None, :]).flatten(2)
+    nowhere = 1 / target.shape[-1] if kind == "cross_entropy" else 0.0
+    target = torch.where(absent[..., None], nowhere, target)
     total = weights.sum().clamp_min(1e-6)
     loss = torch.zeros((), device=joints.device)
     for stack in logits:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,8 @@ from rich.progress import track
 from rtpose.datasets.people import People, read_picture
 from rtpose.errors import RtposeError
 from rtpose.geometry import crop_squares, cut_crops
+
+log = logging.getLogger(__name__)
 
 STORE_SIDE = 256
 """Pixels of a stored square: about the resolution of the single-person pictures we train on."""
@@ -112,6 +115,11 @@ def open_store(
     if not path.exists():
         _cut(people, pictures, path)
     bad = set(json.loads(path.with_suffix(".json").read_text()))
+    if bad:
+        log.warning(
+            "%d pictures missing or broken, left out, e.g. %s; all named in %s",
+            len(bad), min(bad), path.with_suffix(".json"),
+        )  # fmt: skip
     kept = np.array([i for i, p in enumerate(people.pictures) if p not in bad], np.int64)
     people = people.take(kept)
     crops = np.load(path, mmap_mode="r")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from rtpose.skeleton import BODY21, Skeleton, find_skeleton
 from training.batches import Batch, stream_batches
 from training.config import OptimiserConfig, PhaseConfig, TrainConfig
 from training.losses import supervised_loss
+from training.muon import Muon
 from training.run import RunFolder
 from training.store import Store
 
@@ -67,7 +68,7 @@ def update_average(average: nn.Module, network: nn.Module, decay: float, step: i
 
 def train_step(
     network: DCHourglass,
-    optimiser: torch.optim.Optimizer,
+    optimisers: Sequence[torch.optim.Optimizer],
     batch: Batch,
     config: TrainConfig,
 ) -> float:
@@ -82,16 +83,20 @@ def train_step(
     pictures = batch.pictures.to(device).contiguous(memory_format=torch.channels_last)
     with torch.autocast(device.type, torch.bfloat16):
         logits = network.every_stack(pictures)
+    absent = batch.absent.to(device)
+    weights = torch.where(absent, config.absent_weight, batch.weights.to(device))
     loss = supervised_loss(
-        logits, batch.joints.to(device), batch.weights.to(device), config.sigma, config.loss
+        logits, batch.joints.to(device), weights, absent, config.sigma, config.loss
     )
     value = loss.item()
     if not math.isfinite(value):
         raise RtposeError(f"the loss is {value}")
-    optimiser.zero_grad(set_to_none=True)
+    for optimiser in optimisers:
+        optimiser.zero_grad(set_to_none=True)
     loss.backward()  # type: ignore[no-untyped-call]
     nn.utils.clip_grad_norm_(network.parameters(), config.optimiser.clip_norm)
-    optimiser.step()
+    for optimiser in optimisers:
+        optimiser.step()
     return value
 
 
@@ -148,12 +153,12 @@ def train(
     average, _ = build_network(config)
     average = average.to(device).eval()
     average.load_state_dict(network.state_dict())
-    optimiser = make_optimiser(network, config.optimiser)
+    optimisers = make_optimisers(network, config.optimiser)
     starts = phase_starts(config.phases, config.batch)
     step, best = 0, -math.inf
     if resume:
         state = run.load()
-        step, best = restore(state, network, average, optimiser)
+        step, best = restore(state, network, average, optimisers)
         log.info("resumed at step %d of %d", step, starts[-1])
 
     scores: dict[str, float] = {}
@@ -166,11 +171,12 @@ def train(
         batches = stream_batches(store, skeleton, config, step, phase.size)
         while step < starts[number + 1]:
             rate = learning_rate(config.optimiser, step, starts[-1])
-            for group in optimiser.param_groups:
-                group["lr"] = rate
+            for optimiser in optimisers:
+                for group in optimiser.param_groups:
+                    group["lr"] = rate
             batch = next(batches)
             try:
-                losses.append(train_step(network, optimiser, batch, config))
+                losses.append(train_step(network, optimisers, batch, config))
             except RtposeError as error:
                 names = sorted({store.people.pictures[i] for i in batch.rows.tolist()})
                 raise RtposeError(f"{error} at step {step}; pictures: {', '.join(names)}") from None
@@ -200,20 +206,32 @@ def train(
                 evaluated = reported = time.monotonic()
                 images_since = 0
             if now - saved >= save_every_s or last:
-                run.save(snapshot(step, best, network, average, optimiser))
+                run.save(snapshot(step, best, network, average, optimisers))
                 saved = time.monotonic()
     return scores
 
 
-def make_optimiser(network: nn.Module, config: OptimiserConfig) -> torch.optim.Optimizer:
-    """AdamW; biases and normalisation are not decayed."""
-    decayed = [p for p in network.parameters() if p.ndim > 1]
-    others = [p for p in network.parameters() if p.ndim <= 1]
+def make_optimisers(network: DCHourglass, config: OptimiserConfig) -> list[torch.optim.Optimizer]:
+    """AdamW, or Muon for the hidden convolutions and AdamW for the rest.
+
+    Biases and normalisation are not decayed.
+    """
+    hidden: list[nn.Parameter] = []
+    if config.name == "muon":
+        ends = {id(p) for m in (network.stem[0], *network.heads) for p in m.parameters()}
+        hidden = [p for p in network.parameters() if p.ndim > 1 and id(p) not in ends]
+    taken = {id(p) for p in hidden}
+    others = [p for p in network.parameters() if id(p) not in taken]
     groups: list[dict[str, Any]] = [
-        {"params": decayed, "weight_decay": config.weight_decay},
-        {"params": others, "weight_decay": 0.0},
+        {"params": [p for p in others if p.ndim > 1], "weight_decay": config.weight_decay},
+        {"params": [p for p in others if p.ndim <= 1], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=config.rate, betas=config.betas, fused=True)
+    optimisers: list[torch.optim.Optimizer] = [
+        torch.optim.AdamW(groups, lr=config.rate, betas=config.betas, fused=True)
+    ]
+    if hidden:
+        optimisers.append(Muon(hidden, config.rate, config.momentum, config.weight_decay))
+    return optimisers
 
 
 def snapshot(
@@ -221,7 +239,7 @@ def snapshot(
     best: float,
     network: nn.Module,
     average: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    optimisers: Sequence[torch.optim.Optimizer],
 ) -> dict[str, Any]:
     """All that `restore` needs. Chance needs nothing: batches are functions of the step."""
     return {
@@ -229,7 +247,7 @@ def snapshot(
         "best": best,
         "network": network.state_dict(),
         "average": average.state_dict(),
-        "optimiser": optimiser.state_dict(),
+        "optimisers": [optimiser.state_dict() for optimiser in optimisers],
     }
 
 
@@ -237,7 +255,7 @@ def restore(
     state: dict[str, Any],
     network: nn.Module,
     average: nn.Module,
-    optimiser: torch.optim.Optimizer,
+    optimisers: Sequence[torch.optim.Optimizer],
 ) -> tuple[int, float]:
     """Put a snapshot back; the step and the best score so far.
 
@@ -249,7 +267,8 @@ def restore(
     try:
         network.load_state_dict(state["network"])
         average.load_state_dict(state["average"])
-        optimiser.load_state_dict(state["optimiser"])
+        for optimiser, its_state in zip(optimisers, state["optimisers"], strict=True):
+            optimiser.load_state_dict(its_state)
         return int(state["step"]), float(state["best"])
     except (KeyError, RuntimeError, ValueError) as error:
         raise RtposeError(f"the checkpoint is of another network: {error}") from error

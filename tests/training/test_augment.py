@@ -44,7 +44,7 @@ def test_joints_move_with_the_picture(seed: int):
     """Scale, rotation, shift and flip move a dot and its joint alike, to half a pixel."""
     config = AugmentConfig(colour=0, grey=0, occlusion=0, half_body=0, upside_down=0.5)
     random = torch.Generator().manual_seed(seed)
-    pictures, joints, weights = augment(*dots(seed), FLIP, SIZE, config, random)
+    pictures, joints, weights, _ = augment(*dots(seed), FLIP, SIZE, config, random)
     inside = weights[:, 0] > 0
     margin = ((joints[:, 0] > 6) & (joints[:, 0] < SIZE - 7)).all(dim=1)
     for i in torch.nonzero(inside & margin).flatten().tolist():
@@ -57,8 +57,8 @@ def test_flip_swaps_sides():
     joints[:, left] += 20
     weights[:, right] = 0
     config = AugmentConfig(**(STILL.__dict__ | {"flip": 1.0}))
-    _, plain, _ = augment(crops, joints, weights, FLIP, SIZE, STILL, torch.Generator())
-    _, moved, kept = augment(crops, joints, weights, FLIP, SIZE, config, torch.Generator())
+    _, plain, *_ = augment(crops, joints, weights, FLIP, SIZE, STILL, torch.Generator())
+    _, moved, kept, _ = augment(crops, joints, weights, FLIP, SIZE, config, torch.Generator())
     torch.testing.assert_close(moved[:, right, 0], SIZE - 1 - plain[:, left, 0])
     torch.testing.assert_close(moved[:, right, 1], plain[:, left, 1])
     assert (kept[:, left] == 0).all() and (kept[:, right] == 1).all()
@@ -66,7 +66,7 @@ def test_flip_swaps_sides():
 
 def test_nothing_random_is_the_plain_crop():
     crops, joints, weights = dots(1)
-    still, moved, _ = augment(crops, joints, weights, FLIP, SIZE, STILL, torch.Generator())
+    still, moved, *_ = augment(crops, joints, weights, FLIP, SIZE, STILL, torch.Generator())
     plain, places = plain_crops(crops, joints, SIZE)
     assert torch.equal(still, plain)
     torch.testing.assert_close(moved, places)
@@ -83,15 +83,19 @@ def test_same_seed_same_batch():
 def test_joints_outside_weigh_nothing():
     crops, joints, weights = dots(3)
     joints[:, 4] = STORE_SIDE - 1  # the corner lies beyond the plain crop
-    _, _, kept = augment(crops, joints, weights, FLIP, SIZE, STILL, torch.Generator())
+    _, _, kept, absent = augment(crops, joints, weights, FLIP, SIZE, STILL, torch.Generator())
     assert (kept[:, 4] == 0).all() and (kept[:, 5] == 1).all()
+    assert absent[:, 4].all() and not absent[:, 5].any()
+    weights[:, 4] = 0  # nobody said where it was, so nobody knows that it is outside
+    *_, absent = augment(crops, joints, weights, FLIP, SIZE, STILL, torch.Generator())
+    assert not absent[:, 4].any()
 
 
 def test_occlusion_and_colour_change_pixels_but_no_joint():
     crops, joints, weights = dots(4)
     config = AugmentConfig(**(STILL.__dict__ | {"occlusion": 1.0, "colour": 0.3}))
     random = torch.Generator().manual_seed(0)
-    changed, moved, _ = augment(crops, joints, weights, FLIP, SIZE, config, random)
+    changed, moved, *_ = augment(crops, joints, weights, FLIP, SIZE, config, random)
     plain, places = plain_crops(crops, joints, SIZE)
     assert all((changed[i] != plain[i]).any() for i in range(len(changed)))
     torch.testing.assert_close(moved, places)
@@ -102,8 +106,8 @@ def test_half_body_zooms_in():
     joints[:, :, 1] = torch.linspace(60, 200, len(BODY21))
     config = AugmentConfig(**(STILL.__dict__ | {"half_body": 1.0}))
     random = torch.Generator().manual_seed(0)
-    _, near, _ = augment(crops, joints, weights, FLIP, SIZE, config, random)
-    _, far, _ = augment(crops, joints, weights, FLIP, SIZE, STILL, random)
+    _, near, *_ = augment(crops, joints, weights, FLIP, SIZE, config, random)
+    _, far, *_ = augment(crops, joints, weights, FLIP, SIZE, STILL, random)
     spread = [p[0, :, 1].max() - p[0, :, 1].min() for p in (near, far)]
     assert spread[0] > 1.3 * spread[1]
 

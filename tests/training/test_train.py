@@ -55,8 +55,11 @@ def run_training(
     return last[0], folder
 
 
-def test_interrupted_and_resumed_is_the_same_as_never_interrupted(store: Store, tmp_path: Path):
-    config = parse(TrainConfig, TINY, "tiny")
+@pytest.mark.parametrize("optimiser", ["adamw", "muon"])
+def test_interrupted_and_resumed_is_the_same_as_never_interrupted(
+    optimiser: str, store: Store, tmp_path: Path
+):
+    config = parse(TrainConfig, TINY | {"optimiser": {"name": optimiser}}, "tiny")
     whole, _ = run_training(config, store, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         run_training(config, store, tmp_path / "parts", stop_after=2)

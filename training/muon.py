@@ -1,0 +1,93 @@
+"""Muon: momentum whose every matrix is made orthogonal before it is applied.
+
+Jordan et al., "Muon: An optimizer for hidden layers in neural networks" (2024). PyTorch's own
+(`torch.optim.Muon`) takes two-dimensional weights only; a convolution's weight is one matrix of
+(outputs, inputs x height x width) here, and weights of one shape are done at once.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_QUINTIC = (3.4445, -4.7750, 2.0315)
+"""Coefficients of the Newton-Schulz step, from the authors: steepest at 0 that still converges."""
+
+_MATCH_ADAM = 0.2
+"""Root mean square of an update per root of the longer side, as AdamW's are (arXiv:2502.16982)."""
+
+
+def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
+    """The nearest semi-orthogonal matrices, about: singular values end up between 0.7 and 1.2.
+
+    Parameters
+    ----------
+    matrices : (B, M, N) float
+    steps : int
+        Newton-Schulz iterations.
+
+    Returns
+    -------
+    (B, M, N) bfloat16
+    """
+    a, b, c = _QUINTIC
+    x = matrices.bfloat16()
+    tall = x.shape[-2] > x.shape[-1]
+    if tall:
+        x = x.mT
+    x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
+    for _ in range(steps):
+        gram = x @ x.mT
+        x = a * x + (b * gram + c * gram @ gram) @ x
+    result: Tensor = x.mT if tall else x
+    return result
+
+
+class Muon(torch.optim.Optimizer):
+    """Momentum, made orthogonal, with decoupled weight decay.
+
+    Parameters
+    ----------
+    parameters : iterable of Tensor
+        Weights of two dimensions or more, the first of them the outputs.
+    lr : float
+        Of the same order as AdamW's would be, times five.
+    momentum : float
+        Nesterov's.
+    weight_decay : float
+    """
+
+    def __init__(
+        self,
+        parameters: Iterable[Tensor],
+        lr: float,
+        momentum: float = 0.95,
+        weight_decay: float = 0.0,
+    ) -> None:
+        super().__init__(parameters, {"lr": lr, "momentum": momentum, "weight_decay": weight_decay})
+
+    @torch.no_grad()
+    def step(self, closure: Any = None) -> None:  # type: ignore[override]
+        """Apply one update."""
+        for group in self.param_groups:
+            alike: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
+            for weight in group["params"]:
+                if weight.grad is None:
+                    continue
+                gradient = weight.grad.reshape(len(weight), -1)
+                state = self.state[weight]
+                if not state:
+                    state["average"] = torch.zeros_like(gradient)
+                average = state["average"].lerp_(gradient, 1 - group["momentum"])
+                ahead = gradient.lerp(average, group["momentum"])
+                alike[ahead.shape[0], ahead.shape[1]].append((weight, ahead))
+            for shape, pairs in alike.items():
+                updates = orthogonalise(torch.stack([ahead for _, ahead in pairs]))
+                rate = group["lr"] * _MATCH_ADAM * max(shape) ** 0.5
+                for (weight, _), update in zip(pairs, updates.float(), strict=True):
+                    weight.mul_(1 - group["lr"] * group["weight_decay"])
+                    weight.add_(update.reshape(weight.shape), alpha=-rate)
