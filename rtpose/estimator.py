@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rtpose.checkpoint import RAW_SCORES, Calibration, load_checkpoint
-from rtpose.decode import decode, flip_pixels, merge_flipped
+from rtpose.decode import QUARTER, decode, flip_pixels, merge_flipped
 from rtpose.detector import load_detector
 from rtpose.engines.base import Engine
 from rtpose.engines.select import select_device, select_engine
@@ -91,9 +91,9 @@ class Estimator:
         return torch.cat([self._heatmaps(part) for part in torch.split(crops, MAX_BATCH)])
 
     @torch.inference_mode()
-    def read(self, heatmaps: Tensor, squares: FloatArray) -> FloatArray:
+    def read(self, heatmaps: Tensor, squares: FloatArray, shift: float = QUARTER) -> FloatArray:
         """Third step: (N, K, S/4, S/4) heatmaps to (N, K, 3) joints in pixels of the image."""
-        found = decode(heatmaps)
+        found = decode(heatmaps, shift)
         found[..., 2] = self.calibration(found[..., 2])
         joints: FloatArray = found.cpu().numpy()
         joints[..., :2] = to_frame(joints[..., :2], crop_to_frame(squares, self.engine.input_size))

@@ -15,6 +15,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from rtpose.bench.accuracy import head_pck, overall, predict, torso_pck
 from rtpose.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from rtpose.datasets.find import find_dataset
 from rtpose.datasets.people import count_sources
@@ -27,7 +28,6 @@ from training.calibrate import calibration_error, fit_calibration, right_or_wron
 from training.config import read_config
 from training.data import report, training_people
 from training.detector import DetectorConfig, evaluate_detector, train_detector
-from training.evaluate import head_pck, overall, predict, torso_pck
 from training.run import RunFolder
 from training.store import open_store
 from training.train import train as train_network

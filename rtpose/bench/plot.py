@@ -1,10 +1,11 @@
-"""A picture of where a frame's time goes."""
+"""Measurements as pictures."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
+from rtpose.bench.evaluation import Accuracy
 from rtpose.bench.speed import Speed
 from rtpose.errors import RtposeError
 
@@ -40,6 +41,22 @@ def plot_stages(speed: Speed, title: str, path: Path) -> None:
     axes.set_xlabel("ms a frame: bar p50, line up to p95")
     axes.set_title(title, fontsize=9)
     axes.spines[["top", "right"]].set_visible(False)
+    figure.savefig(path, dpi=150)
+
+
+def plot_curves(accuracy: Accuracy, title: str, path: Path) -> None:
+    """Share of joints right at every threshold, a line for each source and boxes."""
+    figure = _figures().Figure(figsize=(8, 4), layout="constrained")
+    kinds = {row.measure: None for scores in accuracy.scores.values() for row in scores}
+    for axes, measure in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
+        for boxes, scores in accuracy.scores.items():
+            for row in scores:
+                if row.measure == measure:
+                    axes.plot(*zip(*row.curve, strict=True), label=f"{row.source} {boxes}")
+        axes.set(title=measure, xlabel="threshold", ylim=(0, 100))
+        axes.legend(fontsize=6)
+    figure.supylabel("% of joints")
+    figure.suptitle(title, fontsize=9)
     figure.savefig(path, dpi=150)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from typing import Any
@@ -9,8 +10,11 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Column, Table
 
+from rtpose.bench.accuracy import Score, Variant
+from rtpose.bench.evaluation import Accuracy
 from rtpose.bench.measured import NOISY, Measured, Percentiles
 from rtpose.bench.speed import Speed
+from rtpose.metrics import COLUMNS
 
 
 def header(about: Mapping[str, Mapping[str, str]]) -> Table:
@@ -72,15 +76,68 @@ def doubts(speed: Speed) -> Iterator[str]:
         )
 
 
+def accuracy_tables(accuracy: Accuracy) -> Iterator[RenderableType]:
+    """Scores by the paper's columns, then what the field's two habits give."""
+    for boxes, scores in accuracy.scores.items():
+        shown = [name for name in COLUMNS if any(name in row.columns for row in scores)]
+        table = Table("", "score", _right("people"), _right("left out"), *map(_right, shown),
+                      *map(_right, ("P14", "W14", "A16", "AUC")),
+                      title=f"{accuracy.people} people {boxes}", title_justify="left")  # fmt: skip
+        for row in scores:
+            rates = [row.columns.get(name, float("nan")) for name in shown]
+            totals = row.means.p14, row.means.w14, row.means.a16, row.auc
+            table.add_row(
+                row.source, row.measure, str(row.people), str(row.without_reference),
+                *("-" if math.isnan(rate) else f"{rate:.2f}" for rate in (*rates, *totals)),
+            )  # fmt: skip
+        yield table
+    yield (
+        "P14: mean of the joints' rates without pelvis and thorax; W14: the same joints pooled; "
+        "A16: all joints pooled; AUC: area under A16's curve from 0 to the threshold.\n"
+        "left out: a joint that the reference length ends at (head, torso) is not labelled."
+    )
+    if accuracy.variants:
+        yield _variants_table(accuracy.variants)
+    if accuracy.precision:
+        names = next(iter(accuracy.precision.values()))
+        table = Table("COCO", *map(_right, names))
+        for whose, values in accuracy.precision.items():
+            table.add_row(whose, *(f"{value:.1f}" for value in values.values()))
+        yield table
+    yield from (f"note: {note}" for note in accuracy.notes)
+
+
+def _variants_table(variants: Mapping[Variant, list[Score]]) -> Table:
+    plainest = variants[Variant(False, False)]
+    table = Table("flip test", "quarter shift", *(_right(row.source) for row in plainest),
+                  title=f"What they give: A16 of {plainest[0].measure}, in the labels' boxes",
+                  title_justify="left")  # fmt: skip
+    for variant, scores in variants.items():
+        cells = (
+            f"{row.means.a16:.2f} ({row.means.a16 - base.means.a16:+.2f})"
+            for row, base in zip(scores, plainest, strict=True)
+        )
+        table.add_row(*("yes" if on else "no" for on in variant), *cells)
+    return table
+
+
 def plain(data: Any) -> Any:
-    """Dataclasses and arrays as what json can write, floats to four digits after the point."""
+    """Dataclasses and arrays as what json can write, floats to four digits."""
     if is_dataclass(data) and not isinstance(data, type):
         return {f.name: plain(getattr(data, f.name)) for f in fields(data)}
     if isinstance(data, Mapping):
-        return {key: plain(value) for key, value in data.items()}
+        return {_name(key): plain(value) for key, value in data.items()}
     if isinstance(data, (list, tuple)):
         return [plain(value) for value in data]
-    return round(data, 4) if isinstance(data, float) else data
+    if isinstance(data, float):
+        return round(data, 4) if math.isfinite(data) else None
+    return data
+
+
+def _name(key: str | Variant) -> str:
+    if isinstance(key, str):
+        return key
+    return ", ".join(f"{word} {'on' if on else 'off'}" for word, on in key._asdict().items())
 
 
 def _figures(data: Any, name: str = "") -> Iterator[tuple[str, Measured]]:

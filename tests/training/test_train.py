@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from rtpose.bench.accuracy import head_pck, overall, predict, torso_pck
 from rtpose.checkpoint import Checkpoint
 from rtpose.datasets.coco import read_coco
 from rtpose.engines.eager import EagerEngine
@@ -12,7 +13,6 @@ from rtpose.errors import RtposeError
 from rtpose.network import Architecture, DCHourglass
 from rtpose.skeleton import BODY21
 from training.config import AugmentConfig, OptimiserConfig, TrainConfig, parse
-from training.evaluate import head_pck, overall, predict, torso_pck
 from training.run import RunFolder
 from training.store import Store, open_store
 from training.train import learning_rate, phase_starts, train

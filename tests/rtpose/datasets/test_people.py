@@ -18,7 +18,8 @@ def arrange(boxes=((0, 0, 10, 10),), joints=((1.0, 2.0),), names=("nose",), labe
     known = np.full(points.shape[:2], labelled)
     pictures = [f"{i}.jpg" for i in range(len(boxes))]
     return arrange_people(
-        LABELS, names, COCO17, pictures, ["set"] * len(boxes), np.array(boxes, float), points, known,
+        LABELS, names, COCO17, pictures, ["set"] * len(boxes), np.array(boxes, float), points,
+        known,
         head_sizes=np.arange(float(len(boxes))),
     )  # fmt: skip
 
