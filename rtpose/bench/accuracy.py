@@ -277,15 +277,15 @@ def score(scored: Scored, skeleton: Skeleton, comparison: Comparison = "<=") -> 
         part = scored.of_source(source)
         people = part.people
         torso = torso_reference(people.joints, people.labelled, skeleton)
-        heads = _head_sizes(people, skeleton)
         limbs = _only(people.labelled, skeleton, LIMB_JOINTS)
         measures = [
             (f"PCK@{TORSO_THRESHOLD}, 12 joints", limbs, torso, TORSO_THRESHOLD),
             (f"PCK@{TORSO_THRESHOLD}, all joints", people.labelled, torso, TORSO_THRESHOLD),
-            (f"PCKh@{HEAD_THRESHOLD}", people.labelled, heads, HEAD_THRESHOLD),
         ]
-        if people.head_sizes is not None:
-            measures.insert(0, measures.pop())
+        if people.head_sizes is not None or "head_top" in skeleton.index:
+            heads = _head_sizes(people, skeleton)
+            by_head = (f"PCKh@{HEAD_THRESHOLD}", people.labelled, heads, HEAD_THRESHOLD)
+            measures.insert(len(measures) if people.head_sizes is None else 0, by_head)
         for measure, labelled, reference, threshold in measures:
             thresholds = np.linspace(0, threshold, _POINTS)
             curve = pck_curve(

@@ -24,7 +24,7 @@ from rtpose.datasets.people import People
 from rtpose.engines.eager import EagerEngine
 from rtpose.errors import RtposeError
 from rtpose.estimator import Estimator
-from rtpose.skeleton import BODY21
+from rtpose.skeleton import BODY21, COCO17, FLIC11
 
 
 def moved(people: People, by: float) -> Scored:
@@ -91,6 +91,14 @@ def test_a_set_with_its_own_head_sizes_is_known_by_them(people: People):
     first = score(moved(sized, 1.25), BODY21)[0]
     assert (first.measure, first.means.a16) == ("PCKh@0.5", 100)
     assert score(moved(sized, 1.25), BODY21, "<")[0].means.a16 < 100
+
+
+def test_skeletons_without_a_head_have_no_pckh(drawn_people: Path):
+    for skeleton in (COCO17, FLIC11):
+        bare = read_coco(drawn_people / "val.json.gz", skeleton)
+        predicted = Scored(np.dstack([bare.joints, np.ones(bare.labelled.shape)]), bare)
+        measures = [row.measure for row in score(predicted, skeleton)]
+        assert measures == ["PCK@0.2, 12 joints", "PCK@0.2, all joints"]
 
 
 def test_who_has_no_torso_is_left_out_and_counted(people: People):
