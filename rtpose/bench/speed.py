@@ -39,7 +39,6 @@ _LATENCY = STAGES[1:6]
 CROWDS = (1, 5, 20)
 """People in the pictures of `Speed.crowds`."""
 
-_CROWD_FRAMES = 30
 _WARM_UP_FRAMES = 10
 
 Follow = Callable[[Iterable[Frame], Estimator], Iterator[FrameResult]]
@@ -198,7 +197,8 @@ def measure_speed(
             )
             for (count, _, picture, crowd), found in zip(crowds, crowd_fps, strict=True):
                 tell(f"round {i + 1} of {repeats}: {name}, {count} people")
-                found.setdefault(name, []).append(time_crowd(crowd, picture, follow))
+                frames = 10 + 20 // count  # crowds take long
+                found.setdefault(name, []).append(time_crowd(crowd, picture, follow, frames))
 
     latencies = [ms[:, [STAGES.index(s) for s in _LATENCY]].sum(1) for ms in stage_ms]
     gpu_mb = gpu_used_mb(device)
@@ -312,9 +312,7 @@ def time_clip(estimator: Estimator, clip: Path, follow: Follow, out: Path | None
     return count / (time.perf_counter() - began)
 
 
-def time_crowd(
-    estimator: Estimator, picture: Image, follow: Follow, frames: int = _CROWD_FRAMES
-) -> float:
+def time_crowd(estimator: Estimator, picture: Image, follow: Follow, frames: int) -> float:
     """Frames a second on one picture over and over, without drawing and writing."""
     still = (Frame(picture, i, i / 30) for i in range(frames))
     began = time.perf_counter()
