@@ -64,7 +64,7 @@ def average_precision(
             raise RtposeError(f"{whose}: COCO's AP needs the joints {', '.join(missing)}")
     order = [names.index(joint) for joint in COCO17.joints]
     images = [i for i in data["images"] if source is None or i.get("source") == source]
-    ids = {Path(image["file_name"]).name: image["id"] for image in images}
+    ids: dict[str, int] = {image["file_name"]: image["id"] for image in images}
     shown = set(ids.values())
     truth = [_coco17(a, order) for a in data["annotations"] if a["image_id"] in shown]
     # pycocotools takes an annotation whose id is 0 for one that nobody found
@@ -100,13 +100,17 @@ def _coco17(annotation: dict[str, Any], order: list[int]) -> dict[str, Any]:
 def _results(found: Found, ids: dict[str, int], skeleton: Skeleton) -> list[dict[str, Any]]:
     """In the results format; a person's score is the box's times the joints' mean."""
     view = list(skeleton.view(COCO17))
-    return [
-        {
-            "image_id": ids[Path(picture).name],
-            "category_id": 1,
-            "keypoints": joints[view].astype(float).flatten().tolist(),
-            "score": float(score * joints[view, 2].mean()),
-        }
-        for picture, joints, score in zip(found.pictures, found.joints, found.scores, strict=True)
-        if Path(picture).name in ids
-    ]
+    results = []
+    for picture, joints, score in zip(found.pictures, found.joints, found.scores, strict=True):
+        # COCO's own json leaves out the folder that its pictures lie in
+        image = ids.get(picture, ids.get(picture.partition("/")[2]))
+        if image is not None:
+            results.append(
+                {
+                    "image_id": image,
+                    "category_id": 1,
+                    "keypoints": joints[view].astype(float).flatten().tolist(),
+                    "score": float(score * joints[view, 2].mean()),
+                }
+            )
+    return results

@@ -48,11 +48,15 @@ def plot_curves(accuracy: Accuracy, title: str, path: Path) -> None:
     """Share of joints right at every threshold, a line for each source and boxes."""
     figure = _figures().Figure(figsize=(8, 4), layout="constrained")
     kinds = {row.measure: None for scores in accuracy.scores.values() for row in scores}
+    sources = {row.source: None for scores in accuracy.scores.values() for row in scores}
+    colours = {source: f"C{i}" for i, source in enumerate(sources)}
     for axes, measure in zip(figure.subplots(1, len(kinds), squeeze=False)[0], kinds, strict=True):
-        for boxes, scores in accuracy.scores.items():
+        for (boxes, scores), style in zip(accuracy.scores.items(), ("-", "--"), strict=False):
             for row in scores:
                 if row.measure == measure:
-                    axes.plot(*zip(*row.curve, strict=True), label=f"{row.source} {boxes}")
+                    x, y = zip(*row.curve, strict=True)
+                    label = f"{row.source} {boxes}"
+                    axes.plot(x, y, style, color=colours[row.source], label=label)
         axes.set(title=measure, xlabel="threshold", ylim=(0, 100))
         axes.legend(fontsize=6)
     figure.supylabel("% of joints")

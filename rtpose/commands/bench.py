@@ -37,7 +37,7 @@ COMPARISONS: dict[str, Comparison] = {"hrnet": "<=", "pytorch-pose": "<"}
 def bench(
     clip: Annotated[
         Path | None,
-        typer.Argument(metavar="[CLIP]", help="Video to measure on; else an embedded one."),
+        typer.Argument(metavar="CLIP", help="Video to measure on; else an embedded one."),
     ] = None,
     data: Annotated[
         Path | None,

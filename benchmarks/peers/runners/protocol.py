@@ -87,3 +87,17 @@ def cut_square(
 def carry_back(points: np.ndarray, back: np.ndarray) -> np.ndarray:
     """Points (K, 2) of a square to the picture."""
     return points @ back[:, :2].T + back[:, 2]
+
+
+def box_in_square(box: np.ndarray, margin: float, size: int) -> np.ndarray:
+    """Where a box lies in the square that `cut_square` cuts around it."""
+    part = (box[2:] - box[:2]) / max(*(box[2:] - box[:2]), 1.0) / margin
+    return size * np.concatenate([1 - part, 1 + part]) / 2
+
+
+def closest(boxes: np.ndarray, wanted: np.ndarray) -> int:
+    """Which of boxes (N, 4), N at least 1, overlaps the wanted one (4,) most."""
+    low, high = np.maximum(boxes[:, :2], wanted[:2]), np.minimum(boxes[:, 2:], wanted[2:])
+    shared = np.prod(np.maximum(high - low, 0), axis=1)
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) + np.prod(wanted[2:] - wanted[:2])
+    return int(np.argmax(shared / (areas - shared)))

@@ -10,11 +10,14 @@ import cv2
 import mediapipe
 import numpy as np
 from mediapipe.tasks.python import BaseOptions, vision
-from protocol import carry_back, cut_square, frames, main
+from protocol import box_in_square, carry_back, closest, cut_square, frames, main
 
 MARGIN = 1.25
 SIZE = 512
 """Side in pixels of the squares handed over; its networks scale them down further."""
+
+CANDIDATES = 3
+"""Most people looked for in a square."""
 
 COCO17 = [0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]
 """COCO's keypoints among the 33 landmarks."""
@@ -39,16 +42,19 @@ def _picture(image: np.ndarray) -> mediapipe.Image:
 
 def place(job: dict[str, Any]):
     """Joints in a given box; its own detector looks for the person in the square around it."""
-    # whoever is in the box is to be placed, however unsure
-    landmarker = _landmarker(job["weights"], vision.RunningMode.IMAGE, 1, 0.05)
+    # whoever is in the box is to be placed, however unsure, and not somebody beside
+    landmarker = _landmarker(job["weights"], vision.RunningMode.IMAGE, CANDIDATES, 0.05)
 
     def one(image: np.ndarray, box: np.ndarray) -> np.ndarray:
-        square, back = cut_square(image, box, job.get("margin", MARGIN), SIZE)
+        margin = job.get("margin", MARGIN)
+        square, back = cut_square(image, box, margin, SIZE)
         found = landmarker.detect(_picture(square)).pose_landmarks
         if not found:
             return np.full((len(COCO17), 3), np.nan)
-        joints = np.array([[m.x * SIZE - 0.5, m.y * SIZE - 0.5, m.visibility] for m in found[0]])
-        joints = joints[COCO17]
+        people = np.array([[(m.x, m.y, m.visibility) for m in person] for person in found])
+        people = people[:, COCO17] * (SIZE, SIZE, 1) - (0.5, 0.5, 0)
+        boxes = np.concatenate([people[..., :2].min(1), people[..., :2].max(1)], axis=1)
+        joints = people[closest(boxes, box_in_square(box, margin, SIZE))]
         return np.column_stack([carry_back(joints[:, :2], back), joints[:, 2]])
 
     return one

@@ -11,7 +11,7 @@ from typing import Any
 
 import cv2
 import numpy as np
-from protocol import carry_back, cut_square, frames, main
+from protocol import box_in_square, carry_back, closest, cut_square, frames, main
 
 from rtpose.offline import import_openvino, import_ultralytics
 
@@ -46,7 +46,7 @@ class Yolo:
 
 
 def place(job: dict[str, Any]):
-    """Joints in a given box: of all people found in the square around it, the middle one's."""
+    """Joints in a given box: of the people found in the square around it, that of the box."""
     # whoever is in the box is to be placed, however unsure
     yolo = Yolo(job["weights"], Path(job["cache"]), (SIZE, SIZE), 0.01)
 
@@ -56,18 +56,10 @@ def place(job: dict[str, Any]):
         joints, boxes = yolo(square)
         if not len(boxes):
             return np.full((17, 3), np.nan)
-        size = (box[2:] - box[:2]) / max(box[2:] - box[:2]) / margin
-        wanted = SIZE * np.concatenate([1 - size, 1 + size]) / 2
-        best = joints[int(np.argmax([_overlap(wanted, found) for found in boxes]))]
+        best = joints[closest(boxes, box_in_square(box, margin, SIZE))]
         return np.column_stack([carry_back(best[:, :2], back), best[:, 2]])
 
     return one
-
-
-def _overlap(a: np.ndarray, b: np.ndarray) -> float:
-    low, high = np.maximum(a[:2], b[:2]), np.minimum(a[2:], b[2:])
-    shared = np.prod(np.maximum(high - low, 0))
-    return float(shared / (np.prod(a[2:] - a[:2]) + np.prod(b[2:] - b[:2]) - shared))
 
 
 def follow(job: dict[str, Any]):

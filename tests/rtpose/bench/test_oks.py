@@ -38,6 +38,26 @@ def test_who_is_not_found_and_who_is_not_there(drawn_people: Path):
     assert elsewhere["AP"] == pytest.approx(100)
 
 
+def test_pictures_are_told_apart_by_their_folder(drawn_people: Path, tmp_path: Path):
+    data = json.loads(gzip.decompress((drawn_people / "val.json.gz").read_bytes()))
+    for image in data["images"]:
+        image["source"] = image["file_name"] = "ab"[image["id"] % 2]
+        image["file_name"] += f"/{image['id'] // 2}.png"
+    labels = tmp_path / "a.json"
+    labels.write_text(json.dumps(data))
+    everybody = found(drawn_people)
+    names = [f"{'ab'[i % 2]}/{i // 2}.png" for i in range(8)]
+    # wrong on the pictures of b, which have the names of a's
+    joints = everybody.joints.copy()
+    joints[1::2, :, :2] += 99
+    mixed = Found(tuple(names), joints, everybody.scores)
+    assert average_precision(labels, mixed, BODY21, "a")["AP"] == pytest.approx(100)
+    assert average_precision(labels, mixed, BODY21, "b")["AP"] == 0
+    # a folder before all names, as COCO has it
+    below = Found(tuple(f"val2017/{name}" for name in names), everybody.joints, everybody.scores)
+    assert average_precision(labels, below, BODY21)["AP"] == pytest.approx(100)
+
+
 def test_joints_that_are_missing_are_named(drawn_people: Path, tmp_path: Path):
     with pytest.raises(RtposeError, match="skeleton lsp14: COCO's AP needs the joints nose"):
         average_precision(drawn_people / "val.json.gz", found(drawn_people), LSP14)
