@@ -24,7 +24,7 @@ import numpy as np
 import torch
 import typer
 
-from benchmarks.machine import describe
+from rtpose.bench.machine import describe
 from rtpose.checkpoint import load_checkpoint
 from rtpose.decode import decode
 from rtpose.detector import load_detector

@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 from rich.logging import RichHandler
 
+from rtpose.commands.bench import bench
 from rtpose.commands.demo import demo
 from rtpose.commands.terminal import console
 from rtpose.commands.video import video
@@ -44,6 +45,7 @@ def root(
 app.command()(video)
 app.command()(webcam)
 app.command()(demo)
+app.command()(bench)
 
 
 def main() -> None:

@@ -13,6 +13,9 @@ from torch.nn import functional
 
 from rtpose.network import STRIDE
 
+QUARTER = 0.25
+"""How far a joint moves from the highest cell's middle toward the higher neighbour, in cells."""
+
 _SCORE_RADIUS = 0.05
 """Half the side of the window whose probability is a joint's score, as a part of the map's side:
 twice the standard deviation of the training target's Gaussian less a cell."""
@@ -38,7 +41,7 @@ def merge_flipped(heatmaps: Tensor, of_flipped: Tensor, flip: Sequence[int]) -> 
     return (heatmaps + of_flipped[:, order].flip(-1)) / 2
 
 
-def decode(heatmaps: Tensor) -> Tensor:
+def decode(heatmaps: Tensor, shift: float = QUARTER) -> Tensor:
     """Joints in pixels of the crop.
 
     The highest cell, moved a quarter of a cell toward its higher neighbour in x and in y (Newell
@@ -49,6 +52,8 @@ def decode(heatmaps: Tensor) -> Tensor:
     ----------
     heatmaps : (N, K, H, W)
         Probability over cells, as `rtpose.network.DCHourglass` returns it.
+    shift : float
+        In cells; 0 leaves joints in the middle of a cell, to measure what the shift is good for.
 
     Returns
     -------
@@ -68,7 +73,7 @@ def decode(heatmaps: Tensor) -> Tensor:
     near = padded.gather(2, window).view(count, joints, 2 * radius + 1, 2 * radius + 1).float()
     middle = near[..., radius, :], near[..., :, radius]
     shift_x, shift_y = (
-        0.25 * torch.sign(line[..., radius + 1] - line[..., radius - 1]) for line in middle
+        shift * torch.sign(line[..., radius + 1] - line[..., radius - 1]) for line in middle
     )
     inside_x = (x > 0) & (x < width - 1)
     inside_y = (y > 0) & (y < height - 1)

@@ -9,9 +9,10 @@ from functools import partial
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from rtpose.checkpoint import RAW_SCORES, Calibration, load_checkpoint
-from rtpose.decode import decode, flip_pixels, merge_flipped
+from rtpose.decode import QUARTER, decode, flip_pixels, merge_flipped
 from rtpose.detector import load_detector
 from rtpose.engines.base import Engine
 from rtpose.engines.select import select_device, select_engine
@@ -76,29 +77,33 @@ class Estimator:
             x, y in pixels of the image, and the score.
         """
         squares = crop_squares(boxes)
-        size = self.engine.input_size
-        parts = [
-            self._run(cut_crops(image, squares[i : i + MAX_BATCH], size))
-            for i in range(0, len(squares), MAX_BATCH)
-        ]
-        if not parts:
+        if not len(squares):
             return np.zeros((0, len(self.skeleton), 3), np.float32)
-        joints = np.concatenate(parts)
-        joints[..., :2] = to_frame(joints[..., :2], crop_to_frame(squares, size))
-        return joints
+        return self.read(self.predict(self.cut(image, squares)), squares)
+
+    def cut(self, image: Image, squares: FloatArray) -> Tensor:
+        """First of the three steps of `place_joints`: (N, 3) squares to (N, 3, S, S) crops."""
+        return torch.from_numpy(cut_crops(image, squares, self.engine.input_size))
 
     @torch.inference_mode()
-    def _run(self, crops: np.ndarray[tuple[int, ...], np.dtype[np.uint8]]) -> FloatArray:
-        pixels = torch.from_numpy(crops)
-        if self.flip_test:
-            plain, mirrored = self.engine(torch.cat([pixels, flip_pixels(pixels)])).chunk(2)
-            heatmaps = merge_flipped(plain, mirrored, self.skeleton.flip)
-        else:
-            heatmaps = self.engine(pixels)
-        joints = decode(heatmaps)
-        joints[..., 2] = self.calibration(joints[..., 2])
-        placed: FloatArray = joints.cpu().numpy()
-        return placed
+    def predict(self, crops: Tensor) -> Tensor:
+        """Second step: (N, 3, S, S) crops, N at least 1, to (N, K, S/4, S/4) heatmaps."""
+        return torch.cat([self._heatmaps(part) for part in torch.split(crops, MAX_BATCH)])
+
+    @torch.inference_mode()
+    def read(self, heatmaps: Tensor, squares: FloatArray, shift: float = QUARTER) -> FloatArray:
+        """Third step: (N, K, S/4, S/4) heatmaps to (N, K, 3) joints in pixels of the image."""
+        found = decode(heatmaps, shift)
+        found[..., 2] = self.calibration(found[..., 2])
+        joints: FloatArray = found.cpu().numpy()
+        joints[..., :2] = to_frame(joints[..., :2], crop_to_frame(squares, self.engine.input_size))
+        return joints
+
+    def _heatmaps(self, crops: Tensor) -> Tensor:
+        if not self.flip_test:
+            return self.engine(crops)
+        plain, mirrored = self.engine(torch.cat([crops, flip_pixels(crops)])).chunk(2)
+        return merge_flipped(plain, mirrored, self.skeleton.flip)
 
 
 def load_estimator(

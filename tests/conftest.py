@@ -1,6 +1,8 @@
 """Small real inputs that many tests share."""
 
+import gzip
 import importlib.util
+import json
 from pathlib import Path
 
 import cv2
@@ -49,3 +51,39 @@ def tiny() -> Checkpoint:
         for _ in range(20):
             network(torch.rand(4, 3, 64, 64) * 255)
     return Checkpoint(network.eval(), BODY21, 64)
+
+
+def draw_figure(random: np.random.Generator) -> tuple[np.ndarray, np.ndarray, list[float]]:
+    """A 200 x 200 picture of dots, one colour a joint, with their places and a box."""
+    image = random.integers(60, 120, (200, 200, 3)).astype(np.uint8)
+    joints = random.uniform(60, 140, (len(BODY21), 2)).round()
+    for k, (x, y) in enumerate(joints):
+        colour = tuple(int(c) for c in np.random.default_rng(k).integers(0, 256, 3))
+        cv2.circle(image, (int(x), int(y)), 5, colour, -1)
+    return image, joints, [50.0, 50.0, 100.0, 100.0]
+
+
+@pytest.fixture(scope="session")
+def drawn_people(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Folder with train.json.gz, val.json.gz and their pictures; eight people each."""
+    folder = tmp_path_factory.mktemp("people")
+    for seed, split in enumerate(("train", "val")):
+        random = np.random.default_rng(seed)
+        images, annotations = [], []
+        for i in range(8):
+            image, joints, box = draw_figure(random)
+            name = f"{split}-{i}.png"
+            cv2.imwrite(str(folder / name), image)
+            images.append({"id": i, "file_name": name, "source": "drawn"})
+            keypoints = np.concatenate([joints, np.full((len(joints), 1), 2)], axis=1)
+            annotations.append(
+                {"id": i, "image_id": i, "bbox": box, "keypoints": keypoints.flatten().tolist()}
+            )
+        data = {
+            "categories": [{"name": "person", "keypoints": list(BODY21.joints)}],
+            "images": images,
+            "annotations": annotations,
+        }
+        with gzip.open(folder / f"{split}.json.gz", "wt") as file:
+            json.dump(data, file)
+    return folder

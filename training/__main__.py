@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
+from rtpose.bench.accuracy import head_pck, overall, predict, torso_pck
 from rtpose.checkpoint import load_checkpoint, save_checkpoint
 from rtpose.datasets.find import find_dataset
 from rtpose.engines.eager import EagerEngine
@@ -28,7 +29,6 @@ from training.compare import compare as run_comparison
 from training.config import TrainConfig, read_config
 from training.data import report
 from training.detector import DetectorConfig, evaluate_detector, record_scores, train_detector
-from training.evaluate import head_pck, overall, predict, torso_pck
 from training.fit import fit
 from training.parallel import join_processes
 from training.run import RunFolder

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from rtpose.bench.accuracy import Scored
 from rtpose.checkpoint import Calibration
 from rtpose.metrics import torso_reference
 from rtpose.pose import FloatArray
 from rtpose.skeleton import Skeleton
-from training.evaluate import Scored
 
 RIGHT_WITHIN = 0.2
 """Torso lengths within which a joint counts as right, as in PCK@0.2."""

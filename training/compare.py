@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from rtpose.bench.accuracy import head_pck, overall, predict, torso_pck
 from rtpose.checkpoint import load_checkpoint
 from rtpose.datasets.find import find_dataset
 from rtpose.engines.eager import EagerEngine
 from rtpose.errors import RtposeError
 from rtpose.metrics import COLUMNS, columns
 from training.config import NetworkConfig, TrainConfig
-from training.evaluate import head_pck, overall, predict, torso_pck
 from training.fit import fit
 from training.parallel import Processes
 from training.run import RunFolder

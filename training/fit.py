@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 
+from rtpose.bench.accuracy import overall, predict, torso_pck
 from rtpose.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from rtpose.datasets.find import find_dataset
 from rtpose.datasets.people import count_sources
@@ -22,7 +23,6 @@ from training.batches import draw_chances, host_crops, make_batch
 from training.config import TrainConfig
 from training.curves import draw_curves
 from training.data import training_people
-from training.evaluate import overall, predict, torso_pck
 from training.live import live_table, log_progress
 from training.parallel import ALONE, Processes
 from training.run import RunFolder

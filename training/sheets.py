@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpose.bench.accuracy import Scored
 from rtpose.datasets.people import read_picture
 from rtpose.draw import draw_poses
 from rtpose.geometry import crop_squares, crop_to_frame, cut_crops
@@ -15,7 +16,6 @@ from rtpose.metrics import torso_reference
 from rtpose.pose import FloatArray, Image, Pose
 from rtpose.skeleton import Skeleton
 from training.batches import Batch
-from training.evaluate import Scored
 
 _TILE = 256
 

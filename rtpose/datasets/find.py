@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
@@ -34,6 +34,8 @@ class DataSet:
         Parts that the set has officially and that are not here, a sentence each.
     get : str
         Where the pictures come from and where they belong.
+    coco : mapping of str to Path
+        The splits' files where they are COCO-format json, for what only its own fields tell.
     """
 
     format: str
@@ -41,6 +43,7 @@ class DataSet:
     splits: Mapping[str, ReadSplit]
     wanting: tuple[str, ...]
     get: str
+    coco: Mapping[str, Path] = field(default_factory=dict)
 
     def read(self, split: str, skeleton: Skeleton) -> People:
         """Read the people of a split.
@@ -166,13 +169,16 @@ def _find_lsp(folder: Path) -> DataSet | None:
 
 def _find_coco(folder: Path) -> DataSet | None:
     splits: dict[str, ReadSplit] = {}
+    files: dict[str, Path] = {}
     for labels in sorted((*folder.glob("*.json"), *folder.glob("*.json.gz"))):
-        splits[labels.name.partition(".json")[0]] = partial(read_coco, labels)
+        name = labels.name.partition(".json")[0]
+        splits[name], files[name] = partial(read_coco, labels), labels
     pictures = folder
     for labels in sorted(folder.glob("annotations/person_keypoints_*.json*")):
         pictures = _pictures(folder)
         name = labels.name.partition(".json")[0].removeprefix("person_keypoints_")
-        splits[name.removesuffix("2017")] = partial(read_coco, labels, folder=f"{name}/")
+        split = name.removesuffix("2017")
+        splits[split], files[split] = partial(read_coco, labels, folder=f"{name}/"), labels
     if not splits:
         return None
     order = sorted(splits, key=lambda name: (name != "train", name != "val", name))
@@ -180,7 +186,7 @@ def _find_coco(folder: Path) -> DataSet | None:
         "COCO keypoints", pictures, {name: splits[name] for name in order},
         tuple(f"no {name} split" for name in ("train", "val") if name not in splits),
         f"the pictures that the json files name, relative to {pictures}; COCO's own are at "
-        "https://cocodataset.org",
+        "https://cocodataset.org", files,
     )  # fmt: skip
 
 

@@ -166,3 +166,61 @@ def test_a_file_that_breaks_off_yields_what_is_there(clip: Path, tmp_path: Path,
     assert "breaks off after frame" in done.errors
     with av.open(str(tmp_path / "cut.pose.mp4")) as result:
         assert 0 < sum(1 for _ in result.decode(video=0)) < 15
+
+
+def test_bench_measures_speed(clip: Path, tmp_path: Path, rtpose: Rtpose):
+    done = rtpose("bench", clip, "--repeats", 2, "--json", "--plot", "a.png")
+    assert done.code == 0, done.errors
+    record = json.loads(done.out)
+    assert record["settings"]["clip"] == "walk.mp4, 640x480"
+    assert "nano at 128 px" in record["settings"]["pose"]
+    assert record["speed"]["stages"]["detect"]["p50"]["value"] > 0
+    assert (tmp_path / "a.png").stat().st_size > 1000
+
+
+def test_bench_measures_accuracy(drawn_people: Path, rtpose: Rtpose):
+    done = rtpose("bench", "--data", drawn_people)
+    assert done.code == 0, done.errors
+    assert "8 people in the labels' boxes" in done.errors
+    assert "8 people in our detector's boxes" in done.errors
+    assert "PCK@0.2, 12 joints" in done.errors and "flip test" in done.errors
+    assert "8 of 8 people the detector did not find" in done.errors
+    done = rtpose("bench", "--data", drawn_people, "--split", "train", "--json")
+    assert json.loads(done.out)["accuracy"]["people"] == 8
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["gone.mp4"], "gone.mp4: no such file"),
+        (["empty.mp4"], "empty"),
+        (["--plot", "a.txt"], "must end in .png"),
+        (["--model", "huge"], "unknown model 'huge'"),
+        (["--split", "val"], "--split says how to measure accuracy: name the --data"),
+        (["--data", "gone"], "gone: no such folder"),
+        (["--data", "."], "no labels found"),
+        (["{clip}", "--data", "{data}"], "leave one of them out"),
+        (["--data", "{data}", "--split", "test"], "has no split 'test'; it has train, val"),
+        (["--data", "{data}", "--annotations", "other.json"], "not COCO keypoint format"),
+        (["--data", "{data}", "--predictions", "p.json"], "holds 1 joints a person, coco17 has 17"),
+        (["--data", "{data}", "--first-pixel", "1"], "--first-pixel is about --predictions"),
+        (["--data", "{data}", "--comparison", "="], "choose hrnet or pytorch-pose"),
+        (
+            ["--data", ".", "--annotations", "{data}/val.json.gz"],
+            "8 of 8 pictures are missing, the first is val-0.png",
+        ),
+    ],
+)
+def test_bad_input_of_bench(
+    words: list[str], message: str, clip: Path, drawn_people: Path, tmp_path: Path, rtpose: Rtpose
+):
+    (tmp_path / "empty.mp4").touch()
+    (tmp_path / "other.json").write_text('{"people": []}')
+    (tmp_path / "p.json").write_text("[[[1, 2]]]")
+    if words == ["--data", "."]:
+        (tmp_path / "other.json").unlink()
+        (tmp_path / "p.json").unlink()
+    done = rtpose("bench", *(w.format(clip=clip, data=drawn_people) for w in words))
+    assert done.code == 2
+    assert message in done.errors
+    assert done.errors.startswith("error: ") and done.errors.count("\n") == 1

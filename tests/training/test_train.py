@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from rtpose.bench.accuracy import head_pck, overall, predict, torso_pck
 from rtpose.checkpoint import Checkpoint
 from rtpose.datasets.coco import read_coco
 from rtpose.engines.eager import EagerEngine
@@ -11,7 +12,6 @@ from rtpose.errors import RtposeError
 from rtpose.network import Architecture, DCHourglass
 from rtpose.skeleton import BODY21
 from training.config import AugmentConfig, TrainConfig, parse
-from training.evaluate import head_pck, overall, predict, torso_pck
 from training.run import RunFolder
 from training.store import Store, open_store
 from training.train import Pace, Progress, build_network, phase_starts, train

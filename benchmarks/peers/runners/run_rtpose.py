@@ -1,0 +1,53 @@
+"""rtpose itself, as `rtpose video` uses it, up to the poses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from protocol import main
+
+from rtpose.estimator import Estimator, load_estimator
+from rtpose.media.sources import VideoFile
+from rtpose.skeleton import COCO17
+from rtpose.stream import pose_frames
+from rtpose.tracker import Tracker
+
+
+def _load(job: dict[str, Any]) -> Estimator:
+    estimator = load_estimator(job["model"], flip_test=job.get("flip_test", False))
+    if estimator.engine.name == "openvino":
+        # as `rtpose video` does, and for its reasons
+        torch.set_num_threads(1)
+    estimator.engine.warm_up()
+    return estimator
+
+
+def place(job: dict[str, Any]):
+    """Joints in a given box."""
+    estimator = _load(job)
+    view = list(estimator.skeleton.view(COCO17))
+
+    def one(image: np.ndarray, box: np.ndarray) -> np.ndarray:
+        return estimator.place_joints(image, box[None].astype(np.float32))[0, view]
+
+    return one
+
+
+def follow(job: dict[str, Any]):
+    """Everybody in every frame, with ids."""
+    estimator = _load(job)
+
+    def run(clip: Path, people: int) -> Iterator[int]:
+        with VideoFile(clip) as file:
+            for result in pose_frames(file, estimator, Tracker()):
+                yield len(result.poses)
+
+    return run
+
+
+if __name__ == "__main__":
+    main(place, follow)

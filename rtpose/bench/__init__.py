@@ -1,0 +1,1 @@
+"""How fast and how exact, on this machine: what `rtpose bench` measures and shows."""

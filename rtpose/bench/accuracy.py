@@ -1,0 +1,359 @@
+"""How exact: a network on labelled people, by the code that users run."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from itertools import groupby
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from scipy.optimize import linear_sum_assignment
+
+from rtpose.datasets.people import People, read_picture
+from rtpose.decode import QUARTER, flip_pixels, merge_flipped
+from rtpose.engines.base import Engine
+from rtpose.errors import RtposeError
+from rtpose.estimator import Estimator
+from rtpose.geometry import crop_squares
+from rtpose.metrics import (
+    MPII_HEAD_SHARE,
+    Comparison,
+    Means,
+    Pck,
+    auc,
+    columns,
+    head_segment_reference,
+    means,
+    pck,
+    pck_curve,
+    torso_reference,
+)
+from rtpose.pose import FloatArray, Image
+from rtpose.skeleton import Skeleton
+
+LIMB_JOINTS = tuple(
+    f"{side}_{part}"
+    for part in ("shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+    for side in ("left", "right")
+)
+"""The twelve joints that every pose network of the field predicts, whatever its convention."""
+
+TORSO_THRESHOLD, HEAD_THRESHOLD = 0.2, 0.5
+
+_POINTS = 51
+"""Thresholds on a curve."""
+
+_LEAST_INSIDE = 0.5
+"""Part of a person's labelled joints that must lie in a box for it to be that person's."""
+
+
+@dataclass(frozen=True, eq=False)
+class Scored:
+    """Predictions beside the truth they are scored against.
+
+    Attributes
+    ----------
+    joints : (N, K, 3) float32
+        x, y in pixels of the picture, and the score; NaN for somebody who was not found.
+    people : People
+    """
+
+    joints: FloatArray
+    people: People
+
+    def of_source(self, source: str) -> Scored:
+        """The part that comes from one source."""
+        rows = np.flatnonzero(np.array(self.people.sources) == source)
+        return Scored(self.joints[rows], self.people.take(rows))
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """Everybody that was found, with joints, labelled or not.
+
+    Attributes
+    ----------
+    pictures : tuple of str, length D
+        The picture each is in.
+    joints : (D, K, 3) float32
+    scores : (D,) float32
+        Of the boxes.
+    """
+
+    pictures: tuple[str, ...]
+    joints: FloatArray
+    scores: FloatArray
+
+
+class Variant(NamedTuple):
+    """Two habits of the field that cost little and are said to give a point each."""
+
+    flip_test: bool
+    quarter: bool
+
+
+VARIANTS = tuple(Variant(flip, quarter) for flip in (False, True) for quarter in (False, True))
+
+
+def predict(
+    people: People, pictures: Path, engine: Engine, skeleton: Skeleton, flip_test: bool
+) -> Scored:
+    """Run the network on everybody's given box.
+
+    Raises
+    ------
+    RtposeError
+        If a picture is missing or broken: a score over fewer people would not compare.
+    """
+    estimator = Estimator(_no_detector, engine, skeleton, flip_test=flip_test)
+    joints = np.empty((len(people), len(skeleton), 3), np.float32)
+    for image, rows in by_picture(people, pictures):
+        joints[rows] = estimator.place_joints(image, people.boxes[rows])
+    return Scored(joints, people)
+
+
+def predict_variants(people: People, pictures: Path, estimator: Estimator) -> dict[Variant, Scored]:
+    """Run the network on everybody's given box and decode its heatmaps in every way.
+
+    Raises
+    ------
+    RtposeError
+        As `predict`.
+    """
+    one_way = replace(estimator, flip_test=False)
+    shape = len(people), len(estimator.skeleton), 3
+    joints = {variant: np.empty(shape, np.float32) for variant in VARIANTS}
+    for image, rows in by_picture(people, pictures):
+        squares = crop_squares(people.boxes[rows])
+        crops = one_way.cut(image, squares)
+        plain, mirrored = one_way.predict(crops), one_way.predict(flip_pixels(crops))
+        with torch.inference_mode():
+            merged = merge_flipped(plain, mirrored, estimator.skeleton.flip)
+        for variant, found in joints.items():
+            shift = QUARTER if variant.quarter else 0.0
+            found[rows] = one_way.read(merged if variant.flip_test else plain, squares, shift)
+    return {variant: Scored(found, people) for variant, found in joints.items()}
+
+
+def predict_found(
+    people: People, pictures: Path, estimator: Estimator
+) -> tuple[Scored, int, Found]:
+    """Let our detector find the people: what a user gets.
+
+    Returns
+    -------
+    Scored
+        Labelled people with the joints found in their box, see `match_boxes`.
+    int
+        How many of them the detector missed: their joints are NaN, which counts as wrong.
+    Found
+
+    Raises
+    ------
+    RtposeError
+        As `predict`.
+    """
+    count = len(estimator.skeleton)
+    joints = np.full((len(people), count, 3), np.nan, np.float32)
+    names: list[str] = []
+    all_joints, all_scores = [np.zeros((0, count, 3), np.float32)], [np.zeros(0, np.float32)]
+    missed = 0
+    for image, rows in by_picture(people, pictures):
+        boxes, scores = estimator.detector(image)
+        placed = estimator.place_joints(image, boxes)
+        owners = match_boxes(people.joints[rows], people.labelled[rows], boxes)
+        known = owners >= 0
+        joints[rows[known]] = placed[owners[known]]
+        missed += int((~known).sum())
+        names += [people.pictures[rows[0]]] * len(boxes)
+        all_joints.append(placed)
+        all_scores.append(scores)
+    found = Found(tuple(names), np.concatenate(all_joints), np.concatenate(all_scores))
+    return Scored(joints, people), missed, found
+
+
+def match_boxes(
+    joints: FloatArray, labelled: NDArray[np.bool_], boxes: FloatArray
+) -> NDArray[np.int64]:
+    """Which detected box is whose, by the labels alone and not by what was predicted in them.
+
+    A person is given the box that holds most of the labelled joints, and of several the
+    smallest; each box is given once.
+
+    Parameters
+    ----------
+    joints : (N, K, 2)
+    labelled : (N, K)
+    boxes : (M, 4)
+
+    Returns
+    -------
+    (N,) int64
+        Position of each person's box, -1 where none holds half of the joints.
+    """
+    owners = np.full(len(joints), -1, np.int64)
+    if not len(boxes):
+        return owners
+    points = np.where(labelled[..., None], joints, np.nan)[:, None]
+    low, high = boxes[None, :, None, :2], boxes[None, :, None, 2:]
+    within = ((points >= low) & (points <= high)).all(-1).sum(-1)
+    inside = within / np.maximum(labelled.sum(1), 1)[:, None]
+    areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1)
+    smallness = areas.min() / np.maximum(areas, 1e-9)
+    value = np.where(inside >= _LEAST_INSIDE, inside + 0.5 * smallness[None], 0.0)
+    for person, box in zip(*linear_sum_assignment(value, maximize=True), strict=True):
+        if value[person, box] > 0:
+            owners[person] = box
+    return owners
+
+
+def by_picture(people: People, pictures: Path) -> Iterator[tuple[Image, NDArray[np.int64]]]:
+    """Each picture once, with the rows of those in it.
+
+    Raises
+    ------
+    RtposeError
+        If pictures are missing, before the first one is read, or one is broken: a score over
+        fewer people would not compare.
+    """
+    names = list(dict.fromkeys(people.pictures))
+    gone = [name for name in names if not (pictures / name).is_file()]
+    if gone:
+        raise RtposeError(
+            f"{len(gone)} of {len(names)} pictures are missing, the first is "
+            f"{pictures / gone[0]}; a score over fewer people would not compare"
+        )
+    order = sorted(range(len(people)), key=lambda i: people.pictures[i])
+    for name, group in groupby(order, key=lambda i: people.pictures[i]):
+        image = read_picture(pictures / name)
+        if image is None:
+            raise RtposeError(f"{pictures / name}: picture is broken; copy it again")
+        yield image, np.array(list(group))
+
+
+@dataclass(frozen=True)
+class Score:
+    """One row of a table.
+
+    Attributes
+    ----------
+    source : str
+        Where the people come from.
+    measure : str
+        What counts as right.
+    people, without_reference : int
+        Counted, and left out because a joint that the reference length ends at has no label.
+    columns : dict of str to float
+        The paper's columns, in percent; absent where nobody has these joints.
+    means : Means
+    curve : tuple of (float, float)
+        Threshold and A16 at it.
+    auc : float
+        Area under the curve, 0 to 100.
+    """
+
+    source: str
+    measure: str
+    people: int
+    without_reference: int
+    columns: dict[str, float]
+    means: Means
+    curve: tuple[tuple[float, float], ...]
+    auc: float
+
+
+def score(scored: Scored, skeleton: Skeleton, comparison: Comparison = "<=") -> list[Score]:
+    """All that can be said of some predictions, by source.
+
+    PCKh needs a head size, PCK a torso: where nobody of a source has one, that row is absent.
+    The first row of a source is the one its set is known by: PCKh for MPII, else PCK.
+    """
+    rows: list[Score] = []
+    for source in dict.fromkeys(scored.people.sources):
+        part = scored.of_source(source)
+        people = part.people
+        torso = torso_reference(people.joints, people.labelled, skeleton)
+        limbs = _only(people.labelled, skeleton, LIMB_JOINTS)
+        measures = [
+            (f"PCK@{TORSO_THRESHOLD}, 12 joints", limbs, torso, TORSO_THRESHOLD),
+            (f"PCK@{TORSO_THRESHOLD}, all joints", people.labelled, torso, TORSO_THRESHOLD),
+        ]
+        if people.head_sizes is not None or "head_top" in skeleton.index:
+            heads = _head_sizes(people, skeleton)
+            by_head = (f"PCKh@{HEAD_THRESHOLD}", people.labelled, heads, HEAD_THRESHOLD)
+            measures.insert(len(measures) if people.head_sizes is None else 0, by_head)
+        for measure, labelled, reference, threshold in measures:
+            thresholds = np.linspace(0, threshold, _POINTS)
+            curve = pck_curve(
+                part.joints[..., :2], people.joints, labelled, reference, thresholds,
+                comparison=comparison,
+            )  # fmt: skip
+            if curve[-1].counted.any():
+                rows.append(_row(source, measure, curve, skeleton))
+    return rows
+
+
+def _row(source: str, measure: str, curve: tuple[Pck, ...], skeleton: Skeleton) -> Score:
+    thresholds = [point.threshold for point in curve]
+    pooled = [means(point, skeleton).a16 for point in curve]
+    rates = columns(curve[-1], skeleton)
+    return Score(
+        source=source,
+        measure=measure,
+        people=curve[-1].people,
+        without_reference=curve[-1].left_out,
+        columns={name: rate for name, rate in rates.items() if not np.isnan(rate)},
+        means=means(curve[-1], skeleton),
+        curve=tuple(zip(thresholds, pooled, strict=True)),
+        auc=auc(thresholds, pooled),
+    )
+
+
+def torso_pck(
+    scored: Scored,
+    skeleton: Skeleton,
+    joints: tuple[str, ...] = LIMB_JOINTS,
+    threshold: float = TORSO_THRESHOLD,
+) -> Pck:
+    """PCK of the named joints at a part of the torso's length, people without a torso left out."""
+    truth, labelled = scored.people.joints, _only(scored.people.labelled, skeleton, joints)
+    reference = torso_reference(truth, scored.people.labelled, skeleton)
+    return pck(scored.joints[..., :2], truth, labelled, reference, threshold)
+
+
+def head_pck(scored: Scored, skeleton: Skeleton, threshold: float = HEAD_THRESHOLD) -> Pck:
+    """PCKh of all labelled joints.
+
+    Against the set's own head sizes where it has some (MPII's head boxes), else against what
+    comes closest to them: 0.75 of neck to head top.
+    """
+    truth, labelled = scored.people.joints, scored.people.labelled
+    reference = _head_sizes(scored.people, skeleton)
+    return pck(scored.joints[..., :2], truth, labelled, reference, threshold)
+
+
+def overall(result: Pck) -> float:
+    """Percentage of all counted joints that are right; NaN where none was counted."""
+    counted = int(result.counted.sum())
+    return 100.0 * float(result.correct.sum()) / counted if counted else float("nan")
+
+
+def _head_sizes(people: People, skeleton: Skeleton) -> NDArray[Any]:
+    if people.head_sizes is not None:
+        return people.head_sizes
+    return head_segment_reference(people.joints, people.labelled, skeleton, share=MPII_HEAD_SHARE)
+
+
+def _only(
+    labelled: NDArray[np.bool_], skeleton: Skeleton, joints: tuple[str, ...]
+) -> NDArray[np.bool_]:
+    keep = np.isin(skeleton.joints, joints)
+    return labelled & keep
+
+
+def _no_detector(image: Image) -> tuple[FloatArray, FloatArray]:
+    raise NotImplementedError("evaluation gives the boxes")

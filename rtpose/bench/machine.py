@@ -1,0 +1,75 @@
+"""Where and with what a measurement was made, and how much memory it took."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+import torch
+
+from rtpose.detector import PersonDetector, UltralyticsDetector
+from rtpose.estimator import Estimator
+
+PACKAGES = ("rtpose", "torch", "openvino", "torch-tensorrt", "ultralytics", "opencv-python", "av",
+            "numpy")  # fmt: skip
+
+
+def describe() -> dict[str, str]:
+    """Processor, cores, GPU, load, Python and the versions of what does the work."""
+    about = {"processor": _processor(), "cores": str(os.cpu_count())}
+    if torch.cuda.is_available():
+        about["gpu"] = torch.cuda.get_device_name()
+    if hasattr(os, "getloadavg"):  # not on Windows
+        about["load"] = f"{os.getloadavg()[0]:.1f}"
+    about |= {"system": platform.platform(), "python": platform.python_version()}
+    return about | {name: found for name in PACKAGES if (found := _version(name))}
+
+
+def described(model: str, estimator: Estimator) -> dict[str, str]:
+    """What of an estimator its speed and its scores depend on."""
+    engine = estimator.engine
+    # load_estimator ties the confidence to its detector
+    find = getattr(estimator.detector, "func", estimator.detector)
+    about = {
+        "pose": f"{model} at {engine.input_size} px by {engine.name} {engine.precision} "
+        f"on {engine.device}{', flip test' if estimator.flip_test else ''}"
+    }
+    if isinstance(find, (PersonDetector, UltralyticsDetector)):
+        about["detector"] = f"{find.name} at {find.size} px {find.precision} on {find.device}"
+    return about
+
+
+def peak_host_mb() -> float | None:
+    """Most memory this process has held at once, in MB; None where the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / (1e6 if sys.platform == "darwin" else 1e3)
+
+
+def gpu_used_mb(device: str) -> float | None:
+    """Memory in use on the whole GPU, in MB, by whatever library; None on a CPU."""
+    if not device.startswith("cuda"):
+        return None
+    free, total = torch.cuda.mem_get_info(device)
+    return (total - free) / 1e6
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((s.split(":")[1].strip() for s in lines if s.startswith("model name")), "unknown")

@@ -1,0 +1,116 @@
+"""COCO's own score: average precision by object keypoint similarity, through pycocotools."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.util
+import io
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rtpose.bench.accuracy import Found
+from rtpose.datasets.labels import read_json
+from rtpose.errors import RtposeError
+from rtpose.skeleton import COCO17, Skeleton
+
+_MEASURES = {"AP": 0, "AP50": 1, "AP75": 2, "AP medium": 3, "AP large": 4, "AR": 5}
+"""Places in pycocotools' ``stats``."""
+
+
+def check_pycocotools() -> None:
+    """Say what to install.
+
+    Raises
+    ------
+    RtposeError
+        If pycocotools is not.
+    """
+    if importlib.util.find_spec("pycocotools") is None:
+        raise RtposeError("COCO's AP needs pycocotools; run: pip install 'rtpose[bench]'")
+
+
+def average_precision(
+    labels: Path, found: Found, skeleton: Skeleton, source: str | None = None
+) -> dict[str, float]:
+    """Score poses against COCO-format labels, in percent.
+
+    Parameters
+    ----------
+    labels : Path
+        COCO-format json or json.gz; its keypoints are taken by name.
+    found : Found
+        Everybody found in all of its pictures (or those of `source`).
+    skeleton : Skeleton
+        Of the found joints.
+    source : str, optional
+        Only pictures whose ``source`` is this.
+
+    Raises
+    ------
+    RtposeError
+        If pycocotools is not installed, or the labels or the network lack one of COCO's joints.
+    """
+    check_pycocotools()
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    data = read_json(labels)
+    names: list[str] = data["categories"][0]["keypoints"]
+    for joints, whose in ((names, str(labels)), (skeleton.joints, f"skeleton {skeleton.name}")):
+        missing = [joint for joint in COCO17.joints if joint not in joints]
+        if missing:
+            raise RtposeError(f"{whose}: COCO's AP needs the joints {', '.join(missing)}")
+    order = [names.index(joint) for joint in COCO17.joints]
+    images = [i for i in data["images"] if source is None or i.get("source") == source]
+    ids: dict[str, int] = {image["file_name"]: image["id"] for image in images}
+    shown = set(ids.values())
+    truth = [_coco17(a, order) for a in data["annotations"] if a["image_id"] in shown]
+    # pycocotools takes an annotation whose id is 0 for one that nobody found
+    truth = [annotation | {"id": i} for i, annotation in enumerate(truth, start=1)]
+    with contextlib.redirect_stdout(io.StringIO()):
+        coco = COCO()
+        coco.dataset = {"images": images, "annotations": truth, "categories": [{"id": 1}]}
+        coco.createIndex()
+        results = _results(found, ids, skeleton)
+        if not results:
+            return dict.fromkeys(_MEASURES, 0.0)
+        evaluation = COCOeval(coco, coco.loadRes(results), "keypoints")
+        evaluation.evaluate()
+        evaluation.accumulate()
+        evaluation.summarize()
+    return {name: 100 * float(evaluation.stats[k]) for name, k in _MEASURES.items()}
+
+
+def _coco17(annotation: dict[str, Any], order: list[int]) -> dict[str, Any]:
+    """The same annotation with COCO's 17 keypoints in COCO's order."""
+    points = np.reshape(annotation["keypoints"], (-1, 3))[order]
+    return {
+        "image_id": annotation["image_id"],
+        "category_id": 1,
+        "iscrowd": annotation.get("iscrowd", 0),
+        "bbox": annotation["bbox"],
+        "area": annotation.get("area", annotation["bbox"][2] * annotation["bbox"][3]),
+        "keypoints": points.flatten().tolist(),
+        "num_keypoints": int((points[:, 2] > 0).sum()),
+    }
+
+
+def _results(found: Found, ids: dict[str, int], skeleton: Skeleton) -> list[dict[str, Any]]:
+    """In the results format; a person's score is the box's times the joints' mean."""
+    view = list(skeleton.view(COCO17))
+    results = []
+    for picture, joints, score in zip(found.pictures, found.joints, found.scores, strict=True):
+        # COCO's own json leaves out the folder that its pictures lie in
+        image = ids.get(picture, ids.get(picture.partition("/")[2]))
+        if image is not None:
+            results.append(
+                {
+                    "image_id": image,
+                    "category_id": 1,
+                    "keypoints": joints[view].astype(float).flatten().tolist(),
+                    "score": float(score * joints[view, 2].mean()),
+                }
+            )
+    return results
