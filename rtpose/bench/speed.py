@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
@@ -23,11 +24,13 @@ from rtpose.bench.machine import gpu_used_mb, peak_host_mb
 from rtpose.bench.measured import Measured, Percentiles, measured
 from rtpose.draw import draw_poses
 from rtpose.estimator import Estimator
+from rtpose.follow import Follower
 from rtpose.geometry import crop_squares
 from rtpose.media.sinks import VideoWriter
 from rtpose.media.sources import VideoFile
 from rtpose.pose import FloatArray, Frame, FrameResult, Image, Pose
-from rtpose.stream import pose_frames
+from rtpose.smoothing import Smoother
+from rtpose.stream import every_frame
 from rtpose.tracker import Tracker
 
 STAGES = ("read", "detect", "crop", "pose", "decode", "track", "draw", "encode")
@@ -44,8 +47,22 @@ _WARM_UP_FRAMES = 10
 Follow = Callable[[Iterable[Frame], Estimator], Iterator[FrameResult]]
 """A way to get from frames to people, as the commands do it."""
 
+
+def _follow(
+    frames: Iterable[Frame], estimator: Estimator, detect_every: int
+) -> Iterator[FrameResult]:
+    follower = Follower(
+        estimator.detector,
+        estimator.place_joints,
+        detect_every=detect_every,
+        smooth=Smoother().update,
+    )
+    return every_frame(frames, follower.look, follower.place)
+
+
 WAYS: dict[str, Follow] = {
-    "detector every frame": lambda frames, estimator: pose_frames(frames, estimator, Tracker()),
+    "detector every frame": partial(_follow, detect_every=1),
+    "detector every 5th, as live": partial(_follow, detect_every=5),
 }
 """The ways that are compared, by the name they are shown under."""
 

@@ -39,6 +39,12 @@ DetectEveryOption = Annotated[
         "found within half a second.",
     ),
 ]
+SmoothOption = Annotated[
+    bool, typer.Option(help="Take the jitter out of the joints of followed people.")
+]
+LIVE_DETECT_EVERY = 5
+"""Live, half of the work is saved so; a file has time for every frame."""
+
 FlipOption = Annotated[
     bool, typer.Option(help="Average with the mirror image: more exact, half as fast.")
 ]
@@ -57,3 +63,4 @@ class Settings:
     skeleton: str = "body21"
     flip_test: bool = False
     detect_every: int = 1
+    smooth: bool = True

@@ -13,6 +13,7 @@ from rtpose.estimator import Estimator, load_estimator
 from rtpose.follow import Follower
 from rtpose.pose import FrameResult
 from rtpose.skeleton import Skeleton, find_skeleton
+from rtpose.smoothing import Smoother
 
 
 @dataclass(frozen=True)
@@ -80,6 +81,9 @@ def set_up(settings: Settings) -> Setup:
     shown = find_skeleton(settings.skeleton, estimator.skeleton)
     estimator.engine.warm_up()
     follower = Follower(
-        estimator.detector, estimator.place_joints, detect_every=settings.detect_every
+        estimator.detector,
+        estimator.place_joints,
+        detect_every=settings.detect_every,
+        smooth=Smoother().update if settings.smooth else None,
     )
     return Setup(estimator, follower, shown, settings)

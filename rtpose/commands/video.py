@@ -22,6 +22,7 @@ from rtpose.commands.options import (
     SaveOption,
     Settings,
     SkeletonOption,
+    SmoothOption,
 )
 from rtpose.commands.terminal import INTERRUPTED, console, ctrl_c, frame_progress
 
@@ -45,6 +46,7 @@ def video(
     min_joint: JointOption = 0.3,
     skeleton: SkeletonOption = "body21",
     flip_test: FlipOption = False,
+    smooth: SmoothOption = True,
 ) -> None:
     """Draw skeletons into a video: same size, rate, length and sound.
 
@@ -53,7 +55,16 @@ def video(
     from rtpose.media.urls import is_url, stem_of_url
 
     settings = Settings(
-        model, detector, device, engine, confidence, min_joint, skeleton, flip_test, detect_every
+        model,
+        detector,
+        device,
+        engine,
+        confidence,
+        min_joint,
+        skeleton,
+        flip_test,
+        detect_every,
+        smooth,
     )
     stem = stem_of_url(source) if is_url(source) else Path(source).stem
     annotate(source, out or Path(f"{stem}.pose.mp4"), save, overwrite, settings)

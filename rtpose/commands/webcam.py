@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from rtpose.commands.options import (
+    LIVE_DETECT_EVERY,
     ConfidenceOption,
     DetectEveryOption,
     DetectorOption,
@@ -24,6 +25,7 @@ from rtpose.commands.options import (
     SaveOption,
     Settings,
     SkeletonOption,
+    SmoothOption,
 )
 from rtpose.commands.terminal import INTERRUPTED, console, ctrl_c
 from rtpose.errors import RtposeError
@@ -31,6 +33,7 @@ from rtpose.errors import RtposeError
 if TYPE_CHECKING:
     from rtpose.media.cameras import Camera
     from rtpose.media.view import View
+    from rtpose.skeleton import Skeleton
 
 
 class ViewChoice(str, Enum):
@@ -75,13 +78,14 @@ def webcam(
     ] = None,
     model: ModelOption = "nano",
     detector: DetectorOption = None,
-    detect_every: DetectEveryOption = 5,
+    detect_every: DetectEveryOption = LIVE_DETECT_EVERY,
     device: DeviceOption = "auto",
     engine: EngineOption = "auto",
     confidence: ConfidenceOption = None,
     min_joint: JointOption = 0.3,
     skeleton: SkeletonOption = "body21",
     flip_test: FlipOption = False,
+    smooth: SmoothOption = True,
 ) -> None:
     """Show skeletons on a camera or stream, live.
 
@@ -94,7 +98,16 @@ def webcam(
     from rtpose.media.urls import shown_url
 
     settings = Settings(
-        model, detector, device, engine, confidence, min_joint, skeleton, flip_test, detect_every
+        model,
+        detector,
+        device,
+        engine,
+        confidence,
+        min_joint,
+        skeleton,
+        flip_test,
+        detect_every,
+        smooth,
     )
     wish = _parse_size(size)
     name = f"camera {camera}" if camera.isdecimal() else shown_url(camera)
@@ -106,8 +119,6 @@ def webcam(
         console.print(_describe(source, wish, fps), markup=False)
         recorder = Recorder(record, source.rate, overwrite=overwrite)
         stack.callback(recorder.stop)
-        watched = _open_view(view, host, port)
-        stack.callback(watched.close)
 
         from rtpose.commands.setup import set_up
         from rtpose.live import Session
@@ -116,6 +127,8 @@ def webcam(
 
         setup = set_up(settings)
         setup.warm_up(source.size)
+        watched = _open_view(view, host, port, setup.estimator.skeleton)
+        stack.callback(watched.close)
         saver = (
             stack.enter_context(JsonlWriter(save, setup.estimator.skeleton, overwrite=overwrite))
             if save
@@ -169,7 +182,7 @@ def _describe(camera: Camera, size: tuple[int, int] | None, fps: float | None) -
     return f"{camera.name}: {', '.join(given)}{wish}"
 
 
-def _open_view(choice: ViewChoice, host: str, port: int) -> View:
+def _open_view(choice: ViewChoice, host: str, port: int, skeleton: Skeleton) -> View:
     """Open the view that was asked for; where there is no display auto is the browser's."""
     from rtpose.media.view import NoView
 
@@ -184,6 +197,6 @@ def _open_view(choice: ViewChoice, host: str, port: int) -> View:
         console.print(f"no window: {why}", markup=False)
     from rtpose.media.browser import BrowserView
 
-    view = BrowserView(host, port)
+    view = BrowserView(host, port, skeleton=skeleton)
     console.print(f"watch at {view.address}", markup=False, soft_wrap=True)
     return view
