@@ -1,16 +1,18 @@
 """Where to look for people: the detector now and then, the last joints in between.
 
 The detector runs on every n-th frame, and when half a second has gone by without it. In between,
-everyone's box is put around where the joints should be by now. That needs the pose before, so it
-belongs to placing the joints, not to detecting: the detector's part (`Follower.look`) runs ahead
-on frames it knows beforehand, and all that depends on poses (`Follower.place`) is done in order.
-Results are therefore the same however the two overlap.
+everyone's box goes where the joints go, and grows where they reach out of it: it stays the
+detector's in size, as a box made of joints alone would not on people who are half in the picture.
+
+That takes the poses before, so it belongs to placing the joints, not to detecting: the detector's
+part (`Follower.look`) runs ahead on frames it knows beforehand, and all that depends on poses
+(`Follower.place`) is done in order. Results are therefore the same however the two overlap.
 """
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -32,9 +34,11 @@ NEWCOMER_S = 0.5
 """Longest time in seconds without the detector: whoever comes in is found at the first frame after
 it, at any frame rate."""
 
-MARGIN = 0.06
-"""What a box has around the outermost joints, in parts of their longer extent: it makes boxes as
-large as the detector's, on our clips, where the joints span 0.88 of a box's longer side."""
+_SURE = 0.2
+"""Joints below it say nothing about where a person is."""
+
+_MARGIN = 0.02
+"""What a detector's box has around the outermost joints at least, in parts of its longer side."""
 
 _FALL = 0.6
 """Someone whose joints' mean score is below this part of what it was at the last detection is
@@ -152,18 +156,19 @@ class Follower:
         if not expected:
             return ()
         image, known = frame.image, [self._known[identity] for identity in expected]
-        before = _boxes_around([j.astype(np.float32) for j in expected.values()], image)
-        if before is None:
-            return None
-        joints = self._place_joints(image, before)
+        last = [(j.astype(np.float32), b.astype(np.float32)) for j, b in expected.values()]
+        before = [_box_with(box, joints, image) for joints, box in last]
+        joints = self._place_joints(image, np.stack(before))
         if any(j[:, 2].mean() < _FALL * k.joints for j, k in zip(joints, known, strict=True)):
             return None
-        boxes = _boxes_around(joints, image)
-        if boxes is None or (np.triu(box_iou(boxes, boxes), 1) > _SAME).any():
+        around = np.stack([_around(points) for points in joints])
+        if not np.isfinite(around).all() or _same(around):
             return None
-        return tuple(
-            Pose(box, k.person, points) for box, k, points in zip(boxes, known, joints, strict=True)
-        )
+        poses = []
+        for (then, box), now, k in zip(last, joints, known, strict=True):
+            moved = box + np.tile(_shift(then, now), 2)
+            poses.append(Pose(_box_with(moved, now, image), k.person, now))
+        return tuple(poses)
 
     def _remember(self, frame: Frame, poses: tuple[Pose, ...], detected: bool) -> None:
         known = {}
@@ -186,36 +191,34 @@ class _Known:
     joints: float
 
 
-def _boxes_around(people: Iterable[FloatArray], image: Image) -> FloatArray | None:
-    """Boxes (N, 4), or None if too little is left of anyone."""
-    boxes = [box_around(joints, image.shape) for joints in people]
-    some = [box for box in boxes if box is not None]
-    return np.stack(some) if len(some) == len(boxes) else None
-
-
-def box_around(joints: FloatArray, shape: tuple[int, ...]) -> FloatArray | None:
-    """A person's box from the joints, as a detector would draw it.
-
-    Parameters
-    ----------
-    joints : (K, 3)
-        x, y in pixels and a score; those below 0.2 are left out.
-    shape : (H, W, ...)
-        Of the picture, to which the box is cut.
-
-    Returns
-    -------
-    (4,) float32 or None
-        x0, y0, x1, y1; None if too little of the person is left to go by: less than four joints,
-        or a box of less than a pixel.
-    """
-    sure = joints[joints[:, 2] >= 0.2, :2]
+def _around(joints: FloatArray) -> FloatArray:
+    """Box (4,) around the sure joints (K, 3); turned inside out if there are less than four."""
+    sure = joints[joints[:, 2] >= _SURE, :2]
     if len(sure) < 4:
-        return None
+        return np.array([np.inf, np.inf, -np.inf, -np.inf], np.float32)
     low, high = sure.min(0) + 0.5, sure.max(0) + 0.5  # boxes count from pixels' edges
-    margin = MARGIN * float((high - low).max())
-    size = np.array(shape[1::-1])
-    corners = np.clip([low - margin, high + margin], 0, size)
-    if (corners[1] - corners[0] < 1).any():
-        return None
-    return np.asarray(corners.reshape(4), np.float32)
+    margin = _MARGIN * float((high - low).max())
+    return np.concatenate([low - margin, high + margin]).astype(np.float32)
+
+
+def _box_with(box: FloatArray, joints: FloatArray, image: Image) -> FloatArray:
+    """The box grown around the sure joints, and cut to the picture; at least a pixel is left."""
+    around = _around(joints)
+    low = np.minimum(box[:2], around[:2])
+    high = np.maximum(box[2:], around[2:])
+    size = np.array(image.shape[1::-1])
+    low = np.clip(low, 0, size - 1)
+    return np.concatenate([low, np.clip(high, low + 1, size)]).astype(np.float32)
+
+
+def _shift(before: FloatArray, now: FloatArray) -> FloatArray:
+    """Pixels (2,) that the joints sure in both have moved; one limb alone moves nobody."""
+    both = (before[:, 2] >= _SURE) & (now[:, 2] >= _SURE)
+    if not both.any():
+        return np.zeros(2, np.float32)
+    return np.asarray(np.median(now[both, :2] - before[both, :2], axis=0), np.float32)
+
+
+def _same(boxes: FloatArray) -> bool:
+    """Whether any two of the boxes (N, 4) hold one person."""
+    return bool((np.triu(box_iou(boxes, boxes), 1) > _SAME).any())

@@ -137,7 +137,7 @@ class Tracker:
         self._tracks = tuple(tracks)
         return tuple(replace(pose, id=i) for pose, i in zip(poses, ids, strict=True))
 
-    def expected(self, time_s: float) -> dict[int, FloatArray]:
+    def expected(self, time_s: float) -> dict[int, tuple[FloatArray, FloatArray]]:
         """Where everyone seen in the last frame should be by now.
 
         Parameters
@@ -147,13 +147,14 @@ class Tracker:
 
         Returns
         -------
-        dict of int to (K, 3) float64
-            Ids, rising, to joints: x, y in pixels and the score, all 0 for those too unsure to
-            say anything.
+        dict of int to (joints, box)
+            Ids, rising; joints (K, 3) float64: x, y in pixels and the score, all 0 for those too
+            unsure to say anything; box (4,) float64.
         """
         time_s = max(time_s, self._time_s)
         seen = [track for track in self._tracks if track.last_s == self._time_s]
-        return {t.id: _predict(t, time_s).joints for t in sorted(seen, key=lambda t: t.id)}
+        now = (_predict(track, time_s) for track in sorted(seen, key=lambda track: track.id))
+        return {track.id: (track.joints, track.box) for track in now}
 
 
 def _is_kept(track: _Track, time_s: float) -> bool:

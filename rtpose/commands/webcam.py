@@ -119,6 +119,7 @@ def webcam(
         console.print(_describe(source, wish, fps), markup=False)
         recorder = Recorder(record, source.rate, overwrite=overwrite)
         stack.callback(recorder.stop)
+        chosen = _choose_view(view)
 
         from rtpose.commands.setup import set_up
         from rtpose.live import Session
@@ -127,13 +128,13 @@ def webcam(
 
         setup = set_up(settings)
         setup.warm_up(source.size)
-        watched = _open_view(view, host, port, setup.estimator.skeleton)
-        stack.callback(watched.close)
         saver = (
             stack.enter_context(JsonlWriter(save, setup.estimator.skeleton, overwrite=overwrite))
             if save
             else None
         )
+        watched = _open_view(chosen, host, port, setup.estimator.skeleton)
+        stack.callback(watched.close)
         if record:
             recorder.start()
         status = stack.enter_context(console.status("waiting for the first frame"))
@@ -182,21 +183,32 @@ def _describe(camera: Camera, size: tuple[int, int] | None, fps: float | None) -
     return f"{camera.name}: {', '.join(given)}{wish}"
 
 
+def _choose_view(choice: ViewChoice) -> ViewChoice:
+    """Decide what auto is here; say why a window that was asked for cannot be had."""
+    if choice not in (ViewChoice.AUTO, ViewChoice.WINDOW):
+        return choice
+    from rtpose.media.window import why_no_window
+
+    why = why_no_window()
+    if why is None:
+        return ViewChoice.WINDOW
+    if choice is ViewChoice.WINDOW:
+        raise RtposeError(f"no window: {why}; use --view browser")
+    console.print(f"no window: {why}", markup=False)
+    return ViewChoice.BROWSER
+
+
 def _open_view(choice: ViewChoice, host: str, port: int, skeleton: Skeleton) -> View:
-    """Open the view that was asked for; where there is no display auto is the browser's."""
+    if choice is ViewChoice.WINDOW:
+        from rtpose.media.window import WindowView
+
+        return WindowView()
+    if choice is ViewChoice.BROWSER:
+        from rtpose.media.browser import BrowserView
+
+        view = BrowserView(host, port, skeleton=skeleton)
+        console.print(f"watch at {view.address}", markup=False, soft_wrap=True)
+        return view
     from rtpose.media.view import NoView
 
-    if choice is ViewChoice.NONE:
-        return NoView()
-    if choice in (ViewChoice.AUTO, ViewChoice.WINDOW):
-        from rtpose.media.window import WindowView, why_no_window
-
-        why = why_no_window()
-        if why is None or choice is ViewChoice.WINDOW:
-            return WindowView()
-        console.print(f"no window: {why}", markup=False)
-    from rtpose.media.browser import BrowserView
-
-    view = BrowserView(host, port, skeleton=skeleton)
-    console.print(f"watch at {view.address}", markup=False, soft_wrap=True)
-    return view
+    return NoView()

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rtpose.estimator import load_estimator
-from rtpose.follow import NEWCOMER_S, Follower, box_around
+from rtpose.follow import NEWCOMER_S, Follower
 from rtpose.media.sample import write_sample
 from rtpose.media.sources import VideoFile
 from rtpose.pose import Frame, FrameResult, Image
@@ -207,20 +207,36 @@ def test_detect_every_must_be_positive():
         Scene().follower(0)
 
 
-def test_box_around_joints():
-    joints = np.zeros((21, 3), np.float32)
-    joints[:, 2] = 0.1
-    joints[0] = 500, 500, 0.1  # unsure: does not count
-    joints[1:6, 0] = [100, 120, 140, 160, 200]
-    joints[1:6, 1] = [50, 60, 70, 80, 150]
-    joints[1:6, 2] = 0.9
-    np.testing.assert_allclose(
-        box_around(joints, (300, 400, 3)), [94.5, 44.5, 206.5, 156.5], atol=0.01
-    )
-    np.testing.assert_allclose(box_around(joints, (300, 150, 3)), [94.5, 44.5, 150, 156.5])
-    assert box_around(joints, (300, 80, 3)) is None  # outside the picture
-    joints[4:, 2] = 0.1
-    assert box_around(joints, (300, 400, 3)) is None  # three are too few
+def test_a_box_stays_the_detectors_in_size_and_grows_where_joints_reach_out():
+    """Somebody at a desk: the sure joints are the upper body, the detector's box reaches lower."""
+    scene = Scene((0, 9, 300))
+    plain = scene.place
+
+    def place(image: Image, boxes: np.ndarray) -> np.ndarray:
+        joints = plain(image, boxes)
+        joints[:, 8:, 2] = 0.1  # the lower ones
+        if number(image) >= 5:
+            joints[:, 0, 0] -= 60  # a hand is stretched out
+        joints[:, :8, 2] = 0.9
+        return joints
+
+    follower = Follower(scene.detect, place, detect_every=1000)
+    for i in range(10):
+        [pose] = follower(scene.frame(i)).poses
+        [x] = scene.centres(i)
+        left = x - 30 if i < 5 else x - 86
+        np.testing.assert_allclose(pose.box[[1, 2, 3]], [60, x + 30, 200], atol=6)
+        assert abs(pose.box[0] - left) < 6
+    assert scene.detected == [0]
+
+
+def test_boxes_of_people_at_the_edge_stay_in_the_picture():
+    scene = Scene((0, 9, WIDTH - 60))
+    follower = scene.follower(1000)
+    for i in range(12):
+        for pose in follower(scene.frame(i)).poses:
+            assert (pose.box[2:] > pose.box[:2]).all()
+            assert (pose.box >= 0).all() and pose.box[2] <= WIDTH and pose.box[3] <= HEIGHT
 
 
 @pytest.mark.parametrize("every", [1, 3])

@@ -268,6 +268,8 @@ def test_expected_is_where_the_people_of_the_last_frame_should_be_by_now():
         tracker.update([walker(100.0 + 6 * i), *standing], i / 30)
     expected = tracker.expected(30 / 30)
     assert list(expected) == [1]  # the second is waited for, but was not seen in the last frame
-    np.testing.assert_allclose(expected[1], walker(100.0 + 6 * 30).joints, atol=1.5)
+    now = walker(100.0 + 6 * 30)
+    np.testing.assert_allclose(expected[1][0], now.joints, atol=1.5)
+    np.testing.assert_allclose(expected[1][1], now.box, atol=1.5)
     # an earlier time is taken as the last frame's
-    np.testing.assert_allclose(tracker.expected(-5.0)[1], tracker.expected(29 / 30)[1])
+    np.testing.assert_allclose(tracker.expected(-5.0)[1][0], tracker.expected(29 / 30)[1][0])

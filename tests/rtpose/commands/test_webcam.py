@@ -20,6 +20,7 @@ from rtpose.media.sample import write_sample
 from rtpose.media.sources import VideoFile
 from rtpose.media.view import Action, Hud
 from rtpose.pose import FrameResult
+from rtpose.skeleton import Skeleton
 
 pytestmark = pytest.mark.usefixtures("threads_gone")
 
@@ -68,7 +69,15 @@ class FakeBrowser:
     made: "list[FakeBrowser]" = []  # noqa: RUF012
     patience = 5
 
-    def __init__(self, host: str = "127.0.0.1", port: int = 8765, token: str | None = None) -> None:
+    def __init__(
+        self,
+        host: str = "127.0.0.1",
+        port: int = 8765,
+        token: str | None = None,
+        *,
+        skeleton: Skeleton,
+    ) -> None:
+        assert len(skeleton) == 21
         self.address = f"http://{host}:{port}/"
         self.shown: list[FrameResult] = []
         self.closed = False
