@@ -66,7 +66,7 @@ def train(
 
     def evaluate_average(network: DCHourglass, size: int) -> dict[str, float]:
         engine = EagerEngine(Checkpoint(network, skeleton, size), device)
-        scored = predict(val, data, engine, skeleton, flip_test=False)
+        scored = predict(val, data, engine, skeleton)
         sources = dict.fromkeys(val.sources)
         each = {s: overall(torso_pck(scored.of_source(s), skeleton)) for s in sources}
         return {"val": sum(each.values()) / len(each), **each}
@@ -96,7 +96,7 @@ def evaluate(
     checkpoint = load_checkpoint(weights)
     skeleton = checkpoint.skeleton
     people = read_coco(data / f"{split}.json.gz", skeleton)
-    scored = predict(people, data, EagerEngine(checkpoint, device), skeleton, flip_test)
+    scored = predict(people, data, EagerEngine(checkpoint, device, flip_test), skeleton)
     table = Table("source", "score", "people", "left out", "all", *COLUMNS)
     for source in dict.fromkeys(people.sources):
         part = scored.of_source(source)
@@ -146,7 +146,7 @@ def calibrate(
     checkpoint = load_checkpoint(weights)
     skeleton = checkpoint.skeleton
     people = read_coco(data / "val.json.gz", skeleton)
-    scored = predict(people, data, EagerEngine(checkpoint), skeleton, flip_test=False)
+    scored = predict(people, data, EagerEngine(checkpoint), skeleton)
     scores, right = right_or_wrong(scored, skeleton)
     calibration = fit_calibration(scores, right)
     chances = calibration(torch.from_numpy(scores)).numpy()

@@ -13,7 +13,8 @@ from rtpose.engines.base import Engine
 from rtpose.errors import RtposeError
 from rtpose.estimator import Estimator
 from rtpose.metrics import MPII_HEAD_SHARE, Pck, head_segment_reference, pck, torso_reference
-from rtpose.pose import FloatArray, Image
+from rtpose.on_device import Picture
+from rtpose.pose import FloatArray
 from rtpose.skeleton import Skeleton
 from training.people import People, read_picture
 
@@ -45,9 +46,7 @@ class Scored:
         return Scored(self.joints[rows], self.people.take(rows))
 
 
-def predict(
-    people: People, pictures: Path, engine: Engine, skeleton: Skeleton, flip_test: bool
-) -> Scored:
+def predict(people: People, pictures: Path, engine: Engine, skeleton: Skeleton) -> Scored:
     """Run the network on everybody's given box.
 
     Raises
@@ -55,7 +54,7 @@ def predict(
     RtposeError
         If a picture is missing or broken: a score over fewer people would not compare.
     """
-    estimator = Estimator(_no_detector, engine, skeleton, flip_test=flip_test)
+    estimator = Estimator(_no_detector, engine, skeleton)
     parts: list[FloatArray] = []
     rows = range(len(people))
     for picture, group in groupby(rows, key=lambda i: people.pictures[i]):
@@ -99,5 +98,5 @@ def _only(
     return labelled & keep
 
 
-def _no_detector(image: Image) -> tuple[FloatArray, FloatArray]:
+def _no_detector(image: Picture) -> tuple[FloatArray, FloatArray]:
     raise NotImplementedError("evaluation gives the boxes")

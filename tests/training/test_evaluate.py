@@ -53,4 +53,4 @@ class Blank:
 
 def test_a_missing_picture_is_no_lower_score_but_an_error(people: People, tmp_path: Path):
     with pytest.raises(RtposeError, match=r"val-0\.png: picture is missing or broken"):
-        predict(people, tmp_path, Blank(), BODY21, flip_test=False)
+        predict(people, tmp_path, Blank(), BODY21)
