@@ -23,14 +23,14 @@ class HeatmapNetwork(nn.Module):
         and twice the work. None runs the crops alone.
     """
 
-    flip: Tensor | None
+    mirror_order: Tensor | None
 
     def __init__(self, network: DCHourglass, flip: Sequence[int] | None = None) -> None:
         super().__init__()
         self.network = network
         # a buffer, so that it is on the network's device: a copy from the host within a forward
         # pass could not be captured in a CUDA graph
-        self.register_buffer("flip", None if flip is None else torch.tensor(flip))
+        self.register_buffer("mirror_order", None if flip is None else torch.tensor(flip))
 
     def forward(self, crops: Tensor) -> Tensor:
         """Heatmaps of crops.
@@ -48,7 +48,7 @@ class HeatmapNetwork(nn.Module):
 
     def logits(self, crops: Tensor) -> Tensor:
         """The part that may be computed in few bits: (N or, with flip test, 2N, K, S/4, S/4)."""
-        if self.flip is not None:
+        if self.mirror_order is not None:
             crops = torch.cat([crops, flip_pixels(crops)])
         return self.network.every_stack(crops)[-1]
 
@@ -59,7 +59,7 @@ class HeatmapNetwork(nn.Module):
         too close for the 8 bits of bfloat16.
         """
         heatmaps = logits.float().flatten(2).softmax(dim=-1).view_as(logits)
-        if self.flip is None:
+        if self.mirror_order is None:
             return heatmaps
         plain, mirrored = heatmaps.chunk(2)
-        return merge_flipped(plain, mirrored, self.flip)
+        return merge_flipped(plain, mirrored, self.mirror_order)

@@ -121,38 +121,81 @@ def cut_squares(frame: Tensor, squares: FloatArray, size: int) -> Tensor:
     """
     squares = np.asarray(squares, np.float32).reshape(-1, 3)
     crops = frame.new_empty(len(squares), 3, size, size)
-    picture = frame.permute(2, 0, 1).flip(0)[None].float()
-    shrink = np.maximum((squares[:, 2] / size).astype(int), 1)
-    # far larger squares are first shrunk by averaging blocks; people of one picture are mostly
-    # of one or two sizes, so this is one or two samplings for all of them
-    for factor in np.unique(shrink):
-        rows = np.flatnonzero(shrink == factor)
-        crops[torch.from_numpy(rows).to(frame.device)] = _sample(
-            picture, squares[rows], size, int(factor)
-        )
+    rgb = frame.permute(2, 0, 1).flip(0)
+    factors = _shrink_factors(squares, size, *frame.shape[:2])
+    # people of one picture are of few sizes, so this is one or two samplings for all of them
+    for factor in np.unique(factors):
+        rows = np.flatnonzero(factors == factor)
+        if factor > 1:
+            pictures, places = _shrink(rgb, squares[rows], int(factor))
+        else:
+            pictures, places = rgb[None].float(), squares[rows]
+        crops[torch.from_numpy(rows).to(frame.device)] = _sample(pictures, places, size)
     return crops
 
 
-def _sample(picture: Tensor, squares: FloatArray, size: int, factor: int) -> Tensor:
-    if factor > 1 and min(picture.shape[2:]) >= factor:
-        picture = functional.avg_pool2d(picture, factor)
-        squares = (squares / factor).astype(np.float32)
-    height, width = picture.shape[2:]
-    maps = torch.from_numpy(crop_to_frame(squares, size)).to(picture.device)
-    steps = torch.arange(size, dtype=torch.float32, device=picture.device)
+def _shrink_factors(squares: FloatArray, size: int, height: int, width: int) -> FloatArray:
+    """Side of the blocks that are averaged before sampling, (N,) whole numbers; 1 is none."""
+    factors = np.maximum(squares[:, 2] // size, 1)
+    columns, rows = (_blocks(squares, factors, axis, n)[1] for axis, n in ((0, width), (1, height)))
+    # of a square that holds no whole block of the frame nothing is left to average
+    return np.where((columns >= 1) & (rows >= 1), factors, 1).astype(np.float32)
+
+
+def _blocks(
+    squares: FloatArray, factors: FloatArray | int, axis: int, length: int
+) -> tuple[FloatArray, FloatArray]:
+    """First pixel of the frame under each square, and how many whole blocks follow it."""
+    corner = squares[:, axis]
+    first = np.maximum(np.floor(corner), 0)
+    last = np.minimum(np.ceil(corner + squares[:, 2]), length)
+    return first, (last - first) // factors
+
+
+def _shrink(rgb: Tensor, squares: FloatArray, factor: int) -> tuple[Tensor, FloatArray]:
+    """The part of the frame under each square by block means, and where the square lies there.
+
+    The blocks of each square begin at its own first pixel, as on the host. Their sums are read
+    off a table of sums over all pixels above and to the left; it may overflow, the differences
+    are right all the same.
+    """
+    height, width = rgb.shape[1:]
+    (left, columns), (top, rows) = (
+        _blocks(squares, factor, axis, length) for axis, length in ((0, width), (1, height))
+    )
+    count = int(max(columns.max(), rows.max()))
+    steps = np.arange(count + 1) * factor
+    # past its last whole block a square's edges repeat, so that what lies there has no area
+    x = np.minimum(left[:, None] + steps, (left + columns * factor)[:, None]).astype(np.int64)
+    y = np.minimum(top[:, None] + steps, (top + rows * factor)[:, None]).astype(np.int64)
+    edges_x, edges_y = (torch.from_numpy(edges).to(rgb.device) for edges in (x, y))
+    table = functional.pad(rgb.to(torch.int32), (1, 0, 1, 0))
+    table = table.cumsum(1, dtype=torch.int32).cumsum(2, dtype=torch.int32)
+    corners = table[:, edges_y[:, :, None], edges_x[:, None, :]].transpose(0, 1)
+    sums = corners.diff(dim=2).diff(dim=3)
+    places = np.stack([squares[:, 0] - left, squares[:, 1] - top, squares[:, 2]], axis=1) / factor
+    return (sums / factor**2).round(), places.astype(np.float32)
+
+
+def _sample(pictures: Tensor, squares: FloatArray, size: int) -> Tensor:
+    """Bilinear samples of one picture (1, 3, H, W) for all squares, or of one for each."""
+    height, width = pictures.shape[2:]
+    maps = torch.from_numpy(crop_to_frame(squares, size)).to(pictures.device)
+    steps = torch.arange(size, dtype=torch.float32, device=pictures.device)
     x = maps[:, 0, 0, None] * steps + maps[:, 0, 2, None]
     y = maps[:, 1, 1, None] * steps + maps[:, 1, 2, None]
     # grid_sample counts from -1 to 1 between the outer edges of the outer pixels
     x, y = (2 * x + 1) / width - 1, (2 * y + 1) / height - 1
     count = len(squares)
-    places = torch.stack(
+    grid_of_places = torch.stack(
         [x[:, None].expand(count, size, size), y[:, :, None].expand(count, size, size)], dim=-1
     )
-    # all crops one below the other in one picture: the frame is sampled once and not repeated
-    sampled = functional.grid_sample(
-        picture, places.reshape(1, count * size, size, 2), padding_mode="zeros", align_corners=False
+    crops = functional.grid_sample(
+        pictures.expand(count, -1, -1, -1),
+        grid_of_places,
+        padding_mode="zeros",
+        align_corners=False,
     )
-    crops = sampled.view(3, count, size, size).transpose(0, 1)
     return crops.round().clamp(0, 255).to(torch.uint8)
 
 

@@ -20,10 +20,6 @@ Of each single joint it cannot be asked: where the cells on both sides of a peak
 the quarter-pixel rule sends the joint 2 pixels to one side or the other.
 """
 
-SURE = 0.5
-"""Least score, by the eager network, of the joints that are compared: where it is not sure, two
-peaks far apart may be a hair apart in height."""
-
 
 @dataclass(frozen=True)
 class Parity:
@@ -32,9 +28,10 @@ class Parity:
     Attributes
     ----------
     joints : int
-        Joints compared: those that the reference is sure of.
+        Joints compared: the half that the reference is surer of. Of the others, two peaks far
+        apart may be a hair apart in height.
     apart_px : float
-        Their mean distance in pixels of the crop; infinite if there is no joint to compare.
+        Their mean distance in pixels of the crop.
     farthest_px : float
         The largest.
     same : float
@@ -73,10 +70,8 @@ def compare(reference: Tensor, heatmaps: Tensor) -> Parity:
     if not torch.isfinite(heatmaps).all():
         return Parity(0, float("inf"), float("inf"), 0.0, finite=False)
     want, have = decode(reference), decode(heatmaps)
-    sure = want[..., 2] >= SURE
+    sure = want[..., 2] >= want[..., 2].quantile(0.5)
     apart = (want[..., :2] - have[..., :2]).norm(dim=-1)[sure]
-    if not len(apart):
-        return Parity(0, float("inf"), float("inf"), 0.0, finite=True)
     same = float((apart == 0).float().mean())
     return Parity(len(apart), float(apart.mean()), float(apart.max()), same, finite=True)
 
