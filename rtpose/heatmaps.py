@@ -61,5 +61,6 @@ class HeatmapNetwork(nn.Module):
         heatmaps = logits.float().flatten(2).softmax(dim=-1).view_as(logits)
         if self.mirror_order is None:
             return heatmaps
-        plain, mirrored = heatmaps.chunk(2)
-        return merge_flipped(plain, mirrored, self.mirror_order)
+        # not chunk, which ONNX's converter cannot read where the number of crops is open
+        both = heatmaps.unflatten(0, (2, -1))
+        return merge_flipped(both[0], both[1], self.mirror_order)

@@ -7,6 +7,7 @@ import os
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -45,7 +46,7 @@ def convert(network: nn.Module, example: Tensor, shape: Sequence[int]) -> Any:
     folder = find_entry("openvino", key)
     if folder is not None:
         try:
-            return _core().read_model(folder / _GRAPH)
+            return read_model(folder / _GRAPH)
         except RuntimeError as error:
             discard(folder, f"damaged ({str(error).splitlines()[0]})")
     with warnings.catch_warnings(), torch.inference_mode():
@@ -62,6 +63,11 @@ def convert(network: nn.Module, example: Tensor, shape: Sequence[int]) -> Any:
         lambda made: ov.save_model(model, made / _GRAPH, compress_to_fp16=False),
     )
     return model
+
+
+def read_model(path: Path) -> Any:
+    """A graph that was saved, as an openvino.Model; RuntimeError if it is none."""
+    return _core().read_model(path)
 
 
 def cpu_precision(precision: str | None = None) -> str:
