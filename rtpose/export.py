@@ -160,7 +160,7 @@ def _read_openvino(path: Path) -> Callable[[Tensor], Tensor]:
 
 def _write_torchscript(network: HeatmapNetwork, example: Tensor, path: Path, about: str) -> None:
     traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
-    torch.jit.save(traced, path, _extra_files={_ABOUT: about})  # type: ignore[no-untyped-call]
+    torch.jit.save(traced, path, _extra_files={_ABOUT: about})
 
 
 def _read_torchscript(path: Path) -> Callable[[Tensor], Tensor]:

@@ -62,5 +62,5 @@ class HeatmapNetwork(nn.Module):
         if self.mirror_order is None:
             return heatmaps
         # not chunk, which ONNX's converter cannot read where the number of crops is open
-        both = heatmaps.unflatten(0, (2, -1))
+        both = heatmaps.view(2, -1, *heatmaps.shape[1:])
         return merge_flipped(both[0], both[1], self.mirror_order)

@@ -27,7 +27,7 @@ def cache(
     found = list(entries())
     for entry in found:
         made = datetime.datetime.fromtimestamp(entry.folder.stat().st_mtime)
-        made_from = ", ".join(f"{k} {v}" for k, v in entry.key.items()) or "unreadable"
+        made_from = ", ".join(f"{k} {v}" for k, v in entry.key.items()) or "no record"
         table.add_row(entry.kind, made_from, made.isoformat(" ", "minutes"), _megabytes(entry.size))
     if found:
         console.print(table)

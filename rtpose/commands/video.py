@@ -86,7 +86,14 @@ def annotate(
             if save
             else None
         )
-        estimator.engine.warm_up()
+        engine = estimator.engine
+        engine.warm_up()
+        console.print(
+            f"{settings.model} by {engine.name} {engine.precision} on {engine.device}: "
+            f"{estimator.reason}",
+            markup=False,
+            soft_wrap=True,
+        )
         progress = stack.enter_context(frame_progress())
         task = progress.add_task(source.name, total=file.info.frames)
         results = stack.enter_context(closing(pose_frames(file, estimator, Tracker())))
@@ -109,7 +116,6 @@ def annotate(
             progress.advance(task)
         seconds = time.perf_counter() - began
         writer.close(interrupted=interrupt.is_set())
-    engine = estimator.engine
     for line in writer.audio_skipped:
         console.print(f"note: {line}", style="yellow", markup=False)
     if interrupt.is_set():
@@ -117,8 +123,7 @@ def annotate(
     elif file.broken:
         console.print(f"warning: {source} {file.broken}", style="yellow", markup=False)
     console.print(
-        f"{out}: {writer.frames} frames, {len(people)} people, {writer.frames / seconds:.1f} fps, "
-        f"{settings.model} by {engine.name} {engine.precision} on {engine.device}",
+        f"{out}: {writer.frames} frames, {len(people)} people, {writer.frames / seconds:.1f} fps",
         markup=False,
     )
     if interrupt.is_set():

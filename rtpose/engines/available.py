@@ -72,7 +72,10 @@ def _import_fault() -> str | None:
 def _no_gpu() -> str:
     if torch.cuda.is_available():
         return "add --device cuda"
-    return unused_gpu() or "this machine has none that its driver knows of"
+    return unused_gpu() or (
+        "this machine has none that a driver knows of: install NVIDIA's driver, or use "
+        "--engine openvino"
+    )
 
 
 def _installed(package: str) -> bool:

@@ -108,7 +108,8 @@ def test_gpu_engines_on_a_machine_without_gpu(name: str, tiny: Checkpoint, no_gp
     with pytest.raises(RtposeError) as error:
         select_engine(name, tiny, "cpu")
     assert str(error.value) == (
-        f"engine {name}: runs on NVIDIA GPUs only; this machine has none that its driver knows of"
+        f"engine {name}: runs on NVIDIA GPUs only; this machine has none that a driver knows of: "
+        "install NVIDIA's driver, or use --engine openvino"
     )
 
 
