@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -64,6 +65,8 @@ def count_work(network: nn.Module, crops: Tensor) -> Work:
 def measure_device(device: str, precision: str) -> Device:
     """The rate of a large matrix product and of a large copy, the best of several."""
     dtype = DTYPES[precision]
+    threads = torch.get_num_threads()
+    torch.set_num_threads(os.cpu_count() or 1)
     side, length = (8192, 1 << 28) if device != "cpu" else (1024, 1 << 25)
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     product = torch.empty_like(a)
@@ -71,6 +74,7 @@ def measure_device(device: str, precision: str) -> Device:
     target = torch.empty_like(source)
     multiply = min(seconds(lambda: torch.mm(a, b, out=product), device, 5))
     copy = min(seconds(lambda: target.copy_(source), device, 5))
+    torch.set_num_threads(threads)
     return Device(side**3 / multiply, 2 * length / copy)
 
 

@@ -85,7 +85,7 @@ def discard(folder: Path, fault: str) -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def keep(kind: str, key: Mapping[str, str], write: Callable[[Path], None]) -> None:
+def keep(kind: str, key: Mapping[str, str], write: Callable[[Path], object]) -> None:
     """Write an entry; where the disk does not let us, only say so.
 
     Parameters

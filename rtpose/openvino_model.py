@@ -91,6 +91,11 @@ def cpu_precision(precision: str | None = None) -> str:
     return precision
 
 
+def processor() -> str:
+    """The name of the CPU, as OpenVINO has it."""
+    return str(_core().get_property("CPU", "FULL_DEVICE_NAME"))
+
+
 def compile_for_cpu(model: Any, precision: str, threads: int | None = None) -> Any:
     """An infer request for a converted network.
 
