@@ -89,7 +89,8 @@ def export(checkpoint: Checkpoint, format: str, path: Path, flip_test: bool = Fa
                 # of torch's own converters about themselves
                 warnings.simplefilter("ignore")
                 kind.write(network.eval(), example, made, json.dumps(_describe(checkpoint)))
-            found, apart = _check(kind.read(made), EagerEngine(checkpoint, "cpu", flip_test), size)
+                eager = EagerEngine(checkpoint, "cpu", flip_test)
+                found, apart = _check(kind.read(made), eager, size)
             if not found.holds:
                 raise RtposeError(f"format {format}: what was written answers otherwise: {found}")
             files = sorted(Path(folder).iterdir())
