@@ -12,6 +12,8 @@ from rtpose.engines.batches import BUCKETS
 from rtpose.engines.compiled import CompiledEngine
 from rtpose.engines.eager import EagerEngine
 from rtpose.errors import RtposeError
+from rtpose.heatmaps import HeatmapNetwork
+from rtpose.network import Architecture, DCHourglass
 from rtpose.shipped import find_weights
 
 Network = Callable[[torch.Tensor], torch.Tensor]
@@ -39,7 +41,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         return Graph(network, example, pool)
 
     monkeypatch.setattr(compiled, "CudaGraph", record)
-    monkeypatch.setattr(torch, "compile", lambda network: network)
+    monkeypatch.setattr(torch, "compile", lambda network, **_: network)
     monkeypatch.setattr(torch.cuda, "device", lambda device: torch.device(device))
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: None)
     return sizes
@@ -80,7 +82,7 @@ def test_without_a_compiler_graphs_of_the_network_as_it_is_are_used_and_said(
     monkeypatch: pytest.MonkeyPatch,
     caplog: pytest.LogCaptureFixture,
 ):
-    def cannot(network: Network) -> Network:
+    def cannot(network: Network, **_: object) -> Network:
         def run(crops: torch.Tensor) -> torch.Tensor:
             raise RuntimeError("Cannot find a working triton installation\nmore")
 
@@ -123,3 +125,27 @@ def test_a_graph_replays_in_another_thread():
     with ThreadPoolExecutor(1) as other:
         answers = other.submit(graph, crops).result()
     torch.testing.assert_close(answers.cpu(), crops * 2 + 1)
+
+
+def test_every_size_of_every_network_is_compiled(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """PyTorch stops compiling after eight sizes of one code and goes on without a word of error."""
+    graphs: list[torch.fx.GraphModule] = []
+
+    def backend(graph: torch.fx.GraphModule, crops: list[torch.Tensor]) -> Network:
+        graphs.append(graph)
+        return graph.forward
+
+    torch.manual_seed(0)
+    real = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda n, **words: real(n, backend=backend, **words))
+    for _ in range(2):
+        network = DCHourglass(Architecture(stacks=1, channels=4, joints=2, depth=1))
+        compiled_network = compiled._compile(
+            HeatmapNetwork(network).eval(), torch.zeros(1, 3, 16, 16)
+        )
+        with torch.inference_mode():
+            for size in BUCKETS:
+                compiled_network(torch.zeros(size, 3, 16, 16))
+    assert len(graphs) >= 2 * len(BUCKETS)
