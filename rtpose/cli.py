@@ -11,7 +11,11 @@ import typer
 from rich.logging import RichHandler
 
 from rtpose.commands.bench import bench
+from rtpose.commands.cache import cache
+from rtpose.commands.compile import compile
 from rtpose.commands.demo import demo
+from rtpose.commands.doctor import doctor
+from rtpose.commands.export import export
 from rtpose.commands.terminal import console
 from rtpose.commands.video import video
 from rtpose.commands.webcam import webcam
@@ -37,6 +41,8 @@ def root(
     level = logging.INFO if verbose else logging.WARNING
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     logging.getLogger("rtpose").setLevel(level)
+    # building takes minutes, in which nobody should wonder whether anything happens
+    logging.getLogger("rtpose.engines.tensorrt").setLevel(logging.INFO)
     if show_version:
         typer.echo(f"rtpose {version('rtpose')}")
         raise typer.Exit
@@ -46,6 +52,10 @@ app.command()(video)
 app.command()(webcam)
 app.command()(demo)
 app.command()(bench)
+app.command()(doctor)
+app.command()(export)
+app.command()(compile)
+app.command()(cache)
 
 
 def main() -> None:

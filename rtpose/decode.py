@@ -26,13 +26,13 @@ def flip_pixels(crops: Tensor) -> Tensor:
     return crops.flip(-1)
 
 
-def merge_flipped(heatmaps: Tensor, of_flipped: Tensor, flip: Sequence[int]) -> Tensor:
+def merge_flipped(heatmaps: Tensor, of_flipped: Tensor, flip: Sequence[int] | Tensor) -> Tensor:
     """Mean of the heatmaps of crops and those of their mirror images.
 
     Parameters
     ----------
     heatmaps, of_flipped : (N, K, H, W)
-    flip : sequence of int, length K
+    flip : sequence of int or (K,) int64
         The skeleton's mirror order: what the mirrored network calls left is right.
     """
     order = torch.as_tensor(flip, device=heatmaps.device)

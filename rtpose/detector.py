@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from rtpose.errors import RtposeError
 from rtpose.letterbox import (
-    PAD_VALUE,
     Letterbox,
     boxes_to_image,
     clip_boxes,
@@ -20,8 +19,9 @@ from rtpose.letterbox import (
     plan_letterbox,
 )
 from rtpose.offline import import_ultralytics
+from rtpose.on_device import Picture, letterbox_frames, own_stream, read_people, upload
 from rtpose.openvino_model import compile_for_cpu, convert, cpu_precision
-from rtpose.pose import FloatArray, Image
+from rtpose.pose import FloatArray
 from rtpose.shipped import shipped_detector
 from rtpose.yolo import PersonNetwork, load_model, read_predictions, suppress_overlaps
 
@@ -59,14 +59,14 @@ class Detector(Protocol):
     size: int
 
     def __call__(
-        self, image: Image, *, confidence: float | None = None, overlap: float | None = None
+        self, image: Picture, *, confidence: float | None = None, overlap: float | None = None
     ) -> Detections:
         """Find the people in one picture; see `detect`."""
         return self.detect([image], confidence=confidence, overlap=overlap)[0]
 
     def detect(
         self,
-        images: Sequence[Image],
+        images: Sequence[Picture],
         *,
         confidence: float | None = None,
         overlap: float | None = None,
@@ -76,6 +76,7 @@ class Detector(Protocol):
         Parameters
         ----------
         images : sequence of (H, W, 3) uint8 BGR
+            On the host or on the detector's device.
         confidence : float, optional
             Least score; None is the detector's own.
         overlap : float, optional
@@ -182,7 +183,7 @@ class PersonDetector(Detector):
 
     def detect(
         self,
-        images: Sequence[Image],
+        images: Sequence[Picture],
         *,
         confidence: float | None = None,
         overlap: float | None = None,
@@ -196,7 +197,7 @@ class PersonDetector(Detector):
             return []
         height, width = images[0].shape[:2]
         plan = plan_letterbox(height, width, self.size)
-        with torch.inference_mode():
+        with torch.inference_mode(), own_stream(self.device):
             raw = self._predict(_to_input(images, plan, self.device))
             return [_read(one, plan, confidence, overlap) for one in raw]
 
@@ -233,7 +234,7 @@ class UltralyticsDetector(Detector):
 
     def detect(
         self,
-        images: Sequence[Image],
+        images: Sequence[Picture],
         *,
         confidence: float | None = None,
         overlap: float | None = None,
@@ -242,7 +243,7 @@ class UltralyticsDetector(Detector):
         found = []
         for image in images:
             result = self._model.predict(
-                image,
+                image.cpu().numpy() if isinstance(image, Tensor) else image,
                 imgsz=self.size,
                 conf=self.confidence if confidence is None else confidence,
                 iou=OVERLAP if overlap is None else overlap,
@@ -258,25 +259,28 @@ class UltralyticsDetector(Detector):
 
 
 def _read(raw: Tensor, plan: Letterbox, confidence: float, overlap: float) -> Detections:
-    boxes, scores = read_predictions(raw, plan.size, confidence)
-    kept = suppress_overlaps(boxes, scores, overlap)[:LIMIT]
-    boxes = clip_boxes(boxes_to_image(boxes[kept], plan), *plan.image)
+    """Detections from one picture's raw predictions; from a GPU only the few that count come."""
+    if raw.device.type == "cpu":
+        boxes, scores = read_predictions(raw, plan.size, confidence)
+        kept = suppress_overlaps(boxes, scores, overlap)[:LIMIT]
+        boxes, scores = boxes[kept], scores[kept]
+    else:
+        found: FloatArray = read_people(raw, plan.size, overlap, limit=LIMIT).cpu().numpy()
+        found = found[found[:, 4] >= confidence]
+        boxes, scores = found[:, :4], found[:, 4]
+    boxes = clip_boxes(boxes_to_image(boxes, plan), *plan.image)
     # A box that lies wholly in the padding has nothing left after clipping.
     some = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    return boxes[some], scores[kept][some]
+    return boxes[some], scores[some]
 
 
-def _to_input(images: Sequence[Image], plan: Letterbox, device: str) -> Tensor:
+def _to_input(images: Sequence[Picture], plan: Letterbox, device: str) -> Tensor:
     if device == "cpu":
-        return torch.from_numpy(np.stack([letterbox_image(image, plan) for image in images]))
+        host = [letterbox_image(np.asarray(image), plan) for image in images]
+        return torch.from_numpy(np.stack(host))
     # Resized where it is needed: the host has better things to do, and sends the frame but once.
-    frames = torch.from_numpy(np.stack(images)).to(device).permute(0, 3, 1, 2).float()
-    scaled = nn.functional.interpolate(frames, plan.scaled, mode="bilinear", align_corners=False)
-    out = torch.full((len(images), *plan.size, 3), PAD_VALUE, dtype=torch.uint8, device=device)
-    top, left = plan.offset
-    inner = out[:, top : top + plan.scaled[0], left : left + plan.scaled[1]]
-    inner.copy_(scaled.permute(0, 2, 3, 1).round().clamp(0, 255))
-    return out
+    frames = [image if isinstance(image, Tensor) else upload(image, device) for image in images]
+    return letterbox_frames(torch.stack(frames), plan)
 
 
 def _torch(network: nn.Module, device: str, precision: str | None) -> tuple[Predict, str]:

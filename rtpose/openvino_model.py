@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import functools
-import hashlib
-import inspect
-import logging
 import os
-import shutil
-import tempfile
 import warnings
 from collections.abc import Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import platformdirs
 import torch
 from torch import Tensor, nn
 
+from rtpose.cache import discard, find_entry, keep, network_hash
 from rtpose.errors import RtposeError
 from rtpose.offline import import_openvino
 
-log = logging.getLogger(__name__)
-
+_GRAPH = "model.xml"
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
 
 
@@ -44,14 +38,17 @@ def convert(network: nn.Module, example: Tensor, shape: Sequence[int]) -> Any:
     openvino.Model
     """
     ov = import_openvino()
-    folder = _cache_folder() / _key(network, example, shape)
-    path = folder / "model.xml"
-    if path.exists():
+    key = {
+        "network": network_hash(network),
+        "input": f"{str(example.dtype).removeprefix('torch.')} {tuple(shape)}",
+        **{name: version(name) for name in ("openvino", "torch")},
+    }
+    folder = find_entry("openvino", key)
+    if folder is not None:
         try:
-            return _core().read_model(path)
+            return read_model(folder / _GRAPH)
         except RuntimeError as error:
-            log.warning("%s is damaged and made again (%s)", folder, str(error).splitlines()[0])
-            shutil.rmtree(folder)
+            discard(folder, f"damaged ({str(error).splitlines()[0]})")
     with warnings.catch_warnings(), torch.inference_mode():
         # torch calls tracing deprecated, yet its successor takes twice as long here and fixes
         # the shape; the traced graph holds for every shape, and openvino reads it
@@ -60,8 +57,17 @@ def convert(network: nn.Module, example: Tensor, shape: Sequence[int]) -> Any:
         traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
         model = ov.convert_model(traced, example_input=example)
     model.reshape(list(shape))
-    _store(ov, model, folder)
+    keep(
+        "openvino",
+        key,
+        lambda made: ov.save_model(model, made / _GRAPH, compress_to_fp16=False),
+    )
     return model
+
+
+def read_model(path: Path) -> Any:
+    """A graph that was saved, as an openvino.Model; RuntimeError if it is none."""
+    return _core().read_model(path)
 
 
 def cpu_precision(precision: str | None = None) -> str:
@@ -83,6 +89,11 @@ def cpu_precision(precision: str | None = None) -> str:
     if precision not in _HINTS:
         raise RtposeError(f"openvino on the CPU computes in fp32 or bf16, not in {precision}")
     return precision
+
+
+def processor() -> str:
+    """The name of the CPU, as OpenVINO has it."""
+    return str(_core().get_property("CPU", "FULL_DEVICE_NAME"))
 
 
 def compile_for_cpu(model: Any, precision: str, threads: int | None = None) -> Any:
@@ -114,35 +125,3 @@ def _core() -> Any:
     ended child process is a segmentation fault.
     """
     return import_openvino().Core()
-
-
-def _cache_folder() -> Path:
-    return Path(platformdirs.user_cache_path("rtpose")) / "openvino"
-
-
-def _key(network: nn.Module, example: Tensor, shape: Sequence[int]) -> str:
-    """A name for the graph that changes with all it depends on: weights, code, shape, versions."""
-    key = hashlib.sha256()
-    for name, tensor in network.state_dict().items():
-        key.update(name.encode())
-        key.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
-    for source in sorted({inspect.getfile(type(module)) for module in network.modules()}):
-        if Path(source).is_relative_to(Path(__file__).parent):
-            key.update(Path(source).read_bytes())
-    rest = [str(example.dtype), *map(str, shape), *map(version, ("openvino", "torch"))]
-    key.update(" ".join(rest).encode())
-    return key.hexdigest()[:24]
-
-
-def _store(ov: Any, model: Any, folder: Path) -> None:
-    """Write the graph so that it is there whole or not at all, also with two programs at it."""
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent) as partial:
-            made = Path(partial) / "made"
-            made.mkdir()
-            ov.save_model(model, made / "model.xml", compress_to_fp16=False)
-            if not folder.exists():
-                made.rename(folder)
-    except OSError as error:
-        log.info("the converted network is not kept: %s", error)

@@ -182,7 +182,7 @@ def read_predictions(
         xyxy in pixels of the network's input.
     scores : (N,) float32
     """
-    centres, strides = _grid(input_size)
+    centres, strides = grid(input_size)
     best, cells = raw[-1].float().topk(min(limit, raw.shape[1]))
     scores: FloatArray = best.sigmoid().cpu().numpy()
     keep = int((scores >= confidence).sum())
@@ -227,7 +227,7 @@ def box_iou(first: FloatArray, second: FloatArray) -> FloatArray:
 
 
 @lru_cache(maxsize=16)
-def _grid(input_size: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
+def grid(input_size: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
     """Centres (A, 2) as x, y in pixels of the input, and the stride of each, (A,)."""
     centres, strides = [], []
     for stride in STRIDES:

@@ -148,7 +148,8 @@ def evaluate(
     skeleton = checkpoint.skeleton
     dataset = find_dataset(data)
     people = dataset.read(split, skeleton)
-    scored = predict(people, dataset.pictures, EagerEngine(checkpoint, device), skeleton, flip_test)
+    engine = EagerEngine(checkpoint, device, flip_test)
+    scored = predict(people, dataset.pictures, engine, skeleton)
     table = Table("source", "score", "people", "left out", "all", *COLUMNS)
     for source in dict.fromkeys(people.sources):
         part = scored.of_source(source)
@@ -216,7 +217,7 @@ def calibrate(
     skeleton = checkpoint.skeleton
     dataset = find_dataset(data)
     people = dataset.read("val", skeleton)
-    scored = predict(people, dataset.pictures, EagerEngine(checkpoint), skeleton, flip_test=False)
+    scored = predict(people, dataset.pictures, EagerEngine(checkpoint), skeleton)
     scores, right = right_or_wrong(scored, skeleton)
     calibration = fit_calibration(scores, right)
     chances = calibration(torch.from_numpy(scores)).numpy()

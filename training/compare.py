@@ -122,9 +122,7 @@ def _score(name: str, seed: int, folder: RunFolder, data: Path, split: str, devi
     skeleton = checkpoint.skeleton
     dataset = find_dataset(data)
     people = dataset.read(split, skeleton)
-    scored = predict(
-        people, dataset.pictures, EagerEngine(checkpoint, device), skeleton, flip_test=False
-    )
+    scored = predict(people, dataset.pictures, EagerEngine(checkpoint, device), skeleton)
     pckh = head_pck(scored, skeleton)
     return Result(
         name,

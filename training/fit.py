@@ -102,7 +102,7 @@ def fit(
 
     def evaluate(network: DCHourglass, size: int) -> dict[str, float]:
         engine = EagerEngine(Checkpoint(network, skeleton, size), processes.device)
-        scored = predict(val, pictures, engine, skeleton, flip_test=False)
+        scored = predict(val, pictures, engine, skeleton)
         each = {
             source: overall(torso_pck(scored.of_source(source), skeleton))
             for source in dict.fromkeys(val.sources)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +32,7 @@ from rtpose.metrics import (
     pck_curve,
     torso_reference,
 )
+from rtpose.on_device import Picture
 from rtpose.pose import FloatArray, Image
 from rtpose.skeleton import Skeleton
 
@@ -99,9 +100,7 @@ class Variant(NamedTuple):
 VARIANTS = tuple(Variant(flip, quarter) for flip in (False, True) for quarter in (False, True))
 
 
-def predict(
-    people: People, pictures: Path, engine: Engine, skeleton: Skeleton, flip_test: bool
-) -> Scored:
+def predict(people: People, pictures: Path, engine: Engine, skeleton: Skeleton) -> Scored:
     """Run the network on everybody's given box.
 
     Raises
@@ -109,7 +108,7 @@ def predict(
     RtposeError
         If a picture is missing or broken: a score over fewer people would not compare.
     """
-    estimator = Estimator(_no_detector, engine, skeleton, flip_test=flip_test)
+    estimator = Estimator(_no_detector, engine, skeleton)
     joints = np.empty((len(people), len(skeleton), 3), np.float32)
     for image, rows in by_picture(people, pictures):
         joints[rows] = estimator.place_joints(image, people.boxes[rows])
@@ -119,23 +118,29 @@ def predict(
 def predict_variants(people: People, pictures: Path, estimator: Estimator) -> dict[Variant, Scored]:
     """Run the network on everybody's given box and decode its heatmaps in every way.
 
+    Parameters
+    ----------
+    people : People
+    pictures : Path
+    estimator : Estimator
+        Whose engine does no flip test: that is done here.
+
     Raises
     ------
     RtposeError
         As `predict`.
     """
-    one_way = replace(estimator, flip_test=False)
     shape = len(people), len(estimator.skeleton), 3
     joints = {variant: np.empty(shape, np.float32) for variant in VARIANTS}
     for image, rows in by_picture(people, pictures):
         squares = crop_squares(people.boxes[rows])
-        crops = one_way.cut(image, squares)
-        plain, mirrored = one_way.predict(crops), one_way.predict(flip_pixels(crops))
+        crops = estimator.cut(image, squares)
+        plain, mirrored = estimator.predict(crops), estimator.predict(flip_pixels(crops))
         with torch.inference_mode():
             merged = merge_flipped(plain, mirrored, estimator.skeleton.flip)
         for variant, found in joints.items():
             shift = QUARTER if variant.quarter else 0.0
-            found[rows] = one_way.read(merged if variant.flip_test else plain, squares, shift)
+            found[rows] = estimator.read(merged if variant.flip_test else plain, squares, shift)
     return {variant: Scored(found, people) for variant, found in joints.items()}
 
 
@@ -355,5 +360,5 @@ def _only(
     return labelled & keep
 
 
-def _no_detector(image: Image) -> tuple[FloatArray, FloatArray]:
+def _no_detector(image: Picture) -> tuple[FloatArray, FloatArray]:
     raise NotImplementedError("evaluation gives the boxes")

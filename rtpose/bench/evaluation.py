@@ -131,30 +131,43 @@ def find_split(data: Path, name: str | None = None, annotations: Path | None = N
 
 def evaluate(
     split: Split,
-    estimator: Estimator,
+    plain: Estimator,
+    flipping: Estimator | None = None,
     comparison: Comparison = "<=",
     tell: Callable[[str], None] = lambda line: None,
 ) -> Accuracy:
     """Score our networks.
+
+    Parameters
+    ----------
+    split : Split
+    plain : Estimator
+        Without the flip test, which is tried out here.
+    flipping : Estimator, optional
+        The same with the flip test, if it is to be judged so.
+    comparison : {"<=", "<"}
+        Whether an error that equals the threshold is right.
+    tell : callable
+        Told what is being done.
 
     Raises
     ------
     RtposeError
         If labels or pictures are missing or broken.
     """
-    skeleton = estimator.skeleton
+    skeleton = plain.skeleton
     people, notes = split.read(skeleton)
     pictures = split.dataset.pictures
     try:
         tell(f"{len(people)} people {GIVEN}")
-        variants = predict_variants(people, pictures, estimator)
+        variants = predict_variants(people, pictures, plain)
         tell(f"{len(people)} people {DETECTED}")
-        detected, missed, everybody = predict_found(people, pictures, estimator)
+        detected, missed, everybody = predict_found(people, pictures, flipping or plain)
     except RtposeError as error:
         if not split.dataset.get:
             raise
         raise RtposeError(f"{error}. Get them: {split.dataset.get}") from None
-    given = variants[Variant(estimator.flip_test, True)]
+    given = variants[Variant(flipping is not None, True)]
     if missed:
         notes.append(
             f"{missed} of {len(people)} people the detector did not find: "

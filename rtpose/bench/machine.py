@@ -28,14 +28,14 @@ def describe() -> dict[str, str]:
     return about | {name: found for name in PACKAGES if (found := _version(name))}
 
 
-def described(model: str, estimator: Estimator) -> dict[str, str]:
+def described(model: str, estimator: Estimator, flip_test: bool) -> dict[str, str]:
     """What of an estimator its speed and its scores depend on."""
     engine = estimator.engine
     # load_estimator ties the confidence to its detector
     find = getattr(estimator.detector, "func", estimator.detector)
     about = {
         "pose": f"{model} at {engine.input_size} px by {engine.name} {engine.precision} "
-        f"on {engine.device}{', flip test' if estimator.flip_test else ''}"
+        f"on {engine.device}{', flip test' if flip_test else ''}"
     }
     if isinstance(find, (PersonDetector, UltralyticsDetector)):
         about["detector"] = f"{find.name} at {find.size} px {find.precision} on {find.device}"

@@ -28,6 +28,7 @@ from rtpose.follow import Follower
 from rtpose.geometry import crop_squares
 from rtpose.media.sinks import VideoWriter
 from rtpose.media.sources import VideoFile
+from rtpose.on_device import Picture
 from rtpose.pose import FloatArray, Frame, FrameResult, Image, Pose
 from rtpose.smoothing import Smoother
 from rtpose.stream import every_frame
@@ -356,7 +357,7 @@ def _crowds(estimator: Estimator, clip: Path) -> list[tuple[int, int, Image, Est
 def _with_known_boxes(estimator: Estimator, boxes: FloatArray) -> Estimator:
     """Takes the detector's time, but answers with given boxes: their number is what it is about."""
 
-    def detector(image: Image) -> tuple[FloatArray, FloatArray]:
+    def detector(image: Picture) -> tuple[FloatArray, FloatArray]:
         estimator.detector(image)
         return boxes, np.ones(len(boxes), np.float32)
 

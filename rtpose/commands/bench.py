@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tempfile
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -140,7 +141,7 @@ def speed(
         "machine": machine,
         "settings": {
             "clip": f"{clip.name if clip else 'embedded'}, {size}",
-            **described(settings.model, estimator),
+            **described(settings.model, estimator, settings.flip_test),
             "repeats": str(repeats),
         },
     }
@@ -182,10 +183,11 @@ def accuracy(
         about["settings"] |= {"predictions": predictions.name, "joints": joints.name}
         result = evaluate_predictions(part, predictions, joints, comparison, first_pixel)
     else:
-        estimator = _load(settings)
-        about["settings"] |= described(settings.model, estimator)
+        plain = _load(replace(settings, flip_test=False))
+        flipping = _load(settings) if settings.flip_test else None
+        about["settings"] |= described(settings.model, flipping or plain, settings.flip_test)
         with console.status("reading labels") as status:
-            result = evaluate(part, estimator, comparison, status.update)
+            result = evaluate(part, plain, flipping, comparison, status.update)
     if plot:
         plot_curves(result, f"{part.dataset.format}, {part.name}", plot)
     _show(about, "accuracy", result, accuracy_tables(result), as_json)

@@ -19,7 +19,8 @@ DetectorOption = Annotated[
 ]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 EngineOption = Annotated[
-    str, typer.Option(help="What runs the pose network: auto, eager, openvino.")
+    str,
+    typer.Option(help="What runs the pose network: auto, tensorrt, compiled, openvino, eager."),
 ]
 ConfidenceOption = Annotated[
     float | None,

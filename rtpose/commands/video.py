@@ -94,6 +94,7 @@ def annotate(
             if save
             else None
         )
+        console.print(f"{setup.engine}: {setup.estimator.reason}", markup=False, soft_wrap=True)
         progress = stack.enter_context(frame_progress())
         task = progress.add_task(file.name, total=file.info.frames)
         interrupt = stack.enter_context(ctrl_c())
@@ -118,8 +119,7 @@ def annotate(
     elif file.broken:
         console.print(f"warning: {file.name} {file.broken}", style="yellow", markup=False)
     console.print(
-        f"{out}: {writer.frames} frames, {len(people)} people, {writer.frames / seconds:.1f} fps, "
-        f"{setup.engine}",
+        f"{out}: {writer.frames} frames, {len(people)} people, {writer.frames / seconds:.1f} fps",
         markup=False,
     )
     if interrupt.is_set():

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
+import torch
 from torch import Tensor
+
+from rtpose.checkpoint import Checkpoint
+from rtpose.network import STRIDE
 
 
 class Engine(Protocol):
@@ -13,7 +17,7 @@ class Engine(Protocol):
     Attributes
     ----------
     name : str
-        As the user names it: ``eager``, ``openvino``.
+        As the user names it: ``eager``, ``compiled``, ``tensorrt``, ``openvino``.
     device : str
         ``cpu`` or ``cuda:0``.
     precision : str
@@ -32,12 +36,19 @@ class Engine(Protocol):
     def input_size(self) -> int: ...  # noqa: D102
 
     def __call__(self, crops: Tensor) -> Tensor:
-        """(N, 3, S, S) uint8 RGB crops to (N, K, S/4, S/4) heatmaps; N may be 0.
+        """(N, 3, S, S) uint8 RGB crops to (N, K, S/4, S/4) float32 heatmaps; N may be 0.
 
-        Crops may be on any device; heatmaps are on the engine's.
+        Crops may be on any device; heatmaps are on the engine's. The flip test, where the engine
+        was made with it, is done. Not to be called from two threads at once.
         """
         ...
 
     def warm_up(self) -> None:
         """Do all that only the first call would do."""
         ...
+
+
+def no_heatmaps(checkpoint: Checkpoint, device: str) -> Tensor:
+    """The answer for no crops, (0, K, S/4, S/4)."""
+    side = checkpoint.input_size // STRIDE
+    return torch.zeros(0, len(checkpoint.skeleton), side, side, device=device)

@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 
 from rtpose.checkpoint import Checkpoint
+from rtpose.engines.base import no_heatmaps
+from rtpose.engines.batches import Batches
+from rtpose.heatmaps import HeatmapNetwork
 
 
 class EagerEngine:
@@ -14,23 +17,28 @@ class EagerEngine:
     name = "eager"
     precision = "fp32"
 
-    def __init__(self, checkpoint: Checkpoint, device: str = "cpu") -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, device: str = "cpu", flip_test: bool = False
+    ) -> None:
         self.device = device
         self.input_size = checkpoint.input_size
-        self._joints = len(checkpoint.skeleton)
+        flip = checkpoint.skeleton.flip if flip_test else None
+        network = HeatmapNetwork(checkpoint.network, flip).eval()
         # channels last is a quarter faster on CPUs and what the tensor cores of GPUs want
-        self._network = checkpoint.network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._batches = Batches(self._run, lambda: no_heatmaps(checkpoint, device))
 
     @torch.inference_mode()
     def __call__(self, crops: Tensor) -> Tensor:
         """See `rtpose.engines.base.Engine`."""
-        if not len(crops):
-            side = self.input_size // 4
-            return torch.zeros(0, self._joints, side, side, device=self.device)
-        crops = crops.to(self.device).contiguous(memory_format=torch.channels_last)
-        heatmaps: Tensor = self._network(crops)
-        return heatmaps
+        return self._batches(crops)
 
     def warm_up(self) -> None:
         """One crop through the network."""
         self(torch.zeros(1, 3, self.input_size, self.input_size, dtype=torch.uint8))
+
+    def _run(self, crops: Tensor) -> Tensor:
+        heatmaps: Tensor = self._network(
+            crops.to(self.device).contiguous(memory_format=torch.channels_last)
+        )
+        return heatmaps

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import importlib.util
+import logging
 from dataclasses import dataclass
 
 import torch
 
 from rtpose.checkpoint import Checkpoint
+from rtpose.engines.available import ENGINES, why_not
 from rtpose.engines.base import Engine
 from rtpose.engines.eager import EagerEngine
 from rtpose.errors import RtposeError
+from rtpose.gpu import unused_gpu
 
-ENGINES = ("auto", "eager", "openvino")
+log = logging.getLogger(__name__)
+
+_ON_GPU = ("tensorrt", "compiled", "eager")
+_ON_CPU = ("openvino", "eager")
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class Selection:
     ----------
     engine : Engine
     reason : str
-        One line for the log.
+        One line for people.
     """
 
     engine: Engine
@@ -39,7 +44,11 @@ def select_device(device: str) -> str:
         If the device is unknown or not on this machine.
     """
     if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
+        if torch.cuda.is_available():
+            return "cuda"
+        if (fault := unused_gpu()) is not None:
+            log.warning("%s. Going on with the CPU", fault)
+        return "cpu"
     try:
         kind = torch.device(device)
     except RuntimeError:
@@ -47,50 +56,69 @@ def select_device(device: str) -> str:
     if kind.type == "cuda":
         count = torch.cuda.device_count()
         if not torch.cuda.is_available() or (kind.index or 0) >= count:
+            advice = unused_gpu() or "use --device cpu, or install an NVIDIA driver"
             raise RtposeError(
                 f"device {device}: PyTorch {torch.__version__} finds {count} CUDA GPUs here; "
-                "use --device cpu, or install an NVIDIA driver"
+                f"{advice}"
             )
     elif kind.type != "cpu":
         raise RtposeError(f"device {device!r} is not supported: choose auto, cpu or cuda")
     return device
 
 
-def select_engine(name: str, checkpoint: Checkpoint, device: str) -> Selection:
+def select_engine(
+    name: str, checkpoint: Checkpoint, device: str, flip_test: bool = False
+) -> Selection:
     """Make the engine that the user named, or for ``auto`` the fastest that can run.
 
     Parameters
     ----------
     name : str
-        One of `ENGINES`.
+        ``auto`` or one of `rtpose.engines.available.ENGINES`.
     checkpoint : Checkpoint
     device : str
         As `select_device` returns it.
+    flip_test : bool
+        Also run every crop's mirror image and average.
 
     Raises
     ------
     RtposeError
         If a named engine is unknown or cannot run on this device.
     """
-    if name not in ENGINES:
-        raise RtposeError(f"unknown engine {name!r}: choose {', '.join(ENGINES)}")
     if name == "auto":
-        if device != "cpu":
-            return Selection(EagerEngine(checkpoint, device), f"{device} is there")
-        if importlib.util.find_spec("openvino") is None:
-            return Selection(EagerEngine(checkpoint, device), "openvino is not installed")
-        return Selection(_openvino(checkpoint), "the fastest on a CPU")
+        return _fastest(checkpoint, device, flip_test)
+    if name not in ENGINES:
+        raise RtposeError(f"unknown engine {name!r}: choose auto, {', '.join(ENGINES)}")
+    fault = why_not(name, device)
+    if fault is not None:
+        raise RtposeError(f"engine {name}: {fault}")
+    return Selection(_make(name, checkpoint, device, flip_test), "as asked")
+
+
+def _fastest(checkpoint: Checkpoint, device: str, flip_test: bool) -> Selection:
+    missing: list[str] = []
+    for name in _ON_CPU if device == "cpu" else _ON_GPU:
+        fault = why_not(name, device)
+        if fault is None:
+            reason = "; ".join(["the fastest that can run here", *missing])
+            return Selection(_make(name, checkpoint, device, flip_test), reason)
+        missing.append(f"no {name}: {fault}")
+    raise AssertionError("eager runs everywhere")
+
+
+def _make(name: str, checkpoint: Checkpoint, device: str, flip_test: bool) -> Engine:
+    # imported here: each takes a second or more, which no other engine should pay
+    if name == "tensorrt":
+        from rtpose.engines.tensorrt import TensorRtEngine
+
+        return TensorRtEngine(checkpoint, device, flip_test)
+    if name == "compiled":
+        from rtpose.engines.compiled import CompiledEngine
+
+        return CompiledEngine(checkpoint, device, flip_test)
     if name == "openvino":
-        if device != "cpu":
-            raise RtposeError(f"engine openvino runs on cpu, not on {device}; use --engine eager")
-        return Selection(_openvino(checkpoint), "as asked")
-    return Selection(EagerEngine(checkpoint, device), "as asked")
+        from rtpose.engines.openvino import OpenVinoEngine
 
-
-def _openvino(checkpoint: Checkpoint) -> Engine:
-    if importlib.util.find_spec("openvino") is None:
-        raise RtposeError("engine openvino: not installed; run: pip install openvino")
-    # imported here: it takes a second, which no other engine should pay
-    from rtpose.engines.openvino import OpenVinoEngine
-
-    return OpenVinoEngine(checkpoint)
+        return OpenVinoEngine(checkpoint, flip_test=flip_test)
+    return EagerEngine(checkpoint, device, flip_test)

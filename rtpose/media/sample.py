@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -14,13 +13,14 @@ from av.audio.frame import AudioFrame
 
 from rtpose.errors import RtposeError
 from rtpose.media.sinks import ENCODER_OPTIONS
+from rtpose.photographs import read_photograph
 from rtpose.pose import Image
 
 _COURSES = (
     ("bus.jpg", (0.50, 0.57), (0.40, 0.60)),
     ("zidane.jpg", (0.38, 0.50), (0.62, 0.45)),
 )
-"""Photographs of people that the wheel of ultralytics carries, and where the middle of the view
+"""Photographs of people (see `rtpose.photographs`), and where the middle of the view
 goes in each: from and to, in parts of width and height; chosen so that the people stay in it."""
 
 _ZOOM = 1.15
@@ -57,7 +57,7 @@ def write_sample(
         written.
     """
     count = max(2, round(seconds * rate))
-    photographs = [_photograph(name) for name, _, _ in _COURSES]
+    photographs = [read_photograph(name) for name, _, _ in _COURSES]
     try:
         with av.open(f"file:{path}", "w", container_options={"movflags": "+faststart"}) as output:
             video = output.add_stream("libx264", rate=rate, options=dict(ENCODER_OPTIONS))
@@ -79,19 +79,6 @@ def write_sample(
             output.mux(audio.encode(None))
     except (av.FFmpegError, OSError) as error:
         raise RtposeError(f"{path} cannot be written ({error.strerror})") from error
-
-
-def _photograph(name: str) -> Image:
-    # Found without importing ultralytics, which takes seconds.
-    package = importlib.util.find_spec("ultralytics")
-    places = package.submodule_search_locations if package else None
-    for place in places or ():
-        path = Path(place, "assets", name)
-        if path.is_file():
-            # Not cv2.imread, which cannot open every path on Windows.
-            data = np.frombuffer(path.read_bytes(), np.uint8)
-            return np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR), dtype=np.uint8)
-    raise RtposeError(f"{name} of ultralytics is not installed; pip install ultralytics")
 
 
 def _view(photographs: list[Image], progress: float, size: tuple[int, int]) -> Image:

@@ -13,8 +13,10 @@ from pathlib import Path
 
 import av
 import numpy as np
+import platformdirs
 import pytest
 
+from rtpose import doctor
 from rtpose.cli import main
 from rtpose.media.sample import write_sample
 
@@ -89,6 +91,12 @@ def test_video_is_annotated(clip: Path, tmp_path: Path, rtpose: Rtpose):
         (["video", "{clip}", "--detector", "gone.pt"], "gone.pt"),
         (["video", "{clip}", "--skeleton", "octopus"], "unknown skeleton 'octopus'"),
         (["video", "{clip}", "--save", "poses.xls"], ".jsonl"),
+        (["video", "{clip}", "--engine", "compiled", "--device", "cpu"], "on NVIDIA GPUs only"),
+        (["compile", "--engine", "tensorrt", "--device", "cpu"], "on NVIDIA GPUs only"),
+        (["compile", "--model", "huge"], "unknown model 'huge'"),
+        (["export", "nano", "--format", "tflite"], "unknown format 'tflite'"),
+        (["export", "nano", "--out", "net.pt"], "must end in .onnx"),
+        (["export", "nano", "--out", "taken.mp4"], "--overwrite"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
@@ -224,3 +232,42 @@ def test_bad_input_of_bench(
     assert done.code == 2
     assert message in done.errors
     assert done.errors.startswith("error: ") and done.errors.count("\n") == 1
+
+
+def test_doctor_says_what_a_bug_report_needs(rtpose: Rtpose):
+    done = rtpose("doctor")
+    assert done.code == 0, done.out
+    for topic in ("torch ", "cpu ", "engine openvino ", "nano, ", "libx264", "cameras", "display"):
+        assert topic in done.out
+    assert done.out.endswith("the main job can run\n")
+
+
+def test_doctor_fails_where_the_main_job_cannot_run(
+    rtpose: Rtpose, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    (tmp_path / "pose-nano.safetensors").write_bytes(b"no weights")
+    monkeypatch.setattr(doctor, "weights_folder", lambda: tmp_path)
+    done = rtpose("doctor")
+    assert done.code == 1
+    assert "FAULT" in done.out and "pose-nano.safetensors" in done.out
+    assert "the main job cannot run: 1 fault" in done.out
+
+
+def test_compile_then_cache(rtpose: Rtpose, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / name)
+    assert "0 entries" in rtpose("cache").errors
+    done = rtpose("compile", "--engine", "openvino", "--device", "cpu")
+    assert done.code == 0, done.errors
+    assert "nano by openvino" in done.errors and "is ready after" in done.errors
+    listed = rtpose("cache")
+    assert listed.code == 0 and "(-1, 3, 128, 128)" in listed.errors
+    assert "removed" in rtpose("cache", "--clear").errors
+    assert "0 entries" in rtpose("cache").errors
+
+
+def test_export_writes_and_compares(rtpose: Rtpose, tmp_path: Path):
+    done = rtpose("export", "nano", "--format", "torchscript")
+    assert done.code == 0, done.errors
+    assert "compared with PyTorch on real crops" in done.errors
+    assert (tmp_path / "rtpose-nano.pt").stat().st_size > 1e6
+    assert rtpose("export", "nano", "--format", "torchscript").code == 2

@@ -1,10 +1,9 @@
 import numpy as np
-import pytest
 import torch
 
 from rtpose.checkpoint import Checkpoint
 from rtpose.engines.eager import EagerEngine
-from rtpose.estimator import MAX_BATCH, Estimator
+from rtpose.estimator import Estimator
 from rtpose.pose import Image
 from rtpose.skeleton import BODY21
 
@@ -41,15 +40,13 @@ def boxes_around(places: list[tuple[int, int]]) -> np.ndarray:
     return np.array([[x - 30, y - 45, x + 20, y + 35] for x, y in places], np.float32)
 
 
-@pytest.mark.parametrize("flip_test", [False, True])
-def test_joints_come_back_to_where_they_are_in_the_frame(flip_test: bool):
+def test_joints_come_back_to_where_they_are_in_the_frame():
     places = [(80, 90), (200, 150), (333, 222)]
     boxes = boxes_around(places)
     estimator = Estimator(
         lambda image: (boxes, np.array([0.9, 0.8, 0.7], np.float32)),
         ColourEngine(),
         BODY21,
-        flip_test=flip_test,
     )
     poses = estimator(red_dots(places))
     assert [round(p.score, 2) for p in poses] == [0.9, 0.8, 0.7]
@@ -67,19 +64,9 @@ def test_nobody():
     assert engine.batches == []
 
 
-def test_a_crowd_goes_through_in_parts():
-    places = [(40 + 8 * i, 100) for i in range(MAX_BATCH + 5)]
-    engine = ColourEngine()
-    joints = Estimator(lambda image: ..., engine, BODY21).place_joints(  # type: ignore[arg-type]
-        red_dots([]), boxes_around(places)
-    )
-    assert joints.shape == (MAX_BATCH + 5, 21, 3)
-    assert engine.batches == [MAX_BATCH, 5]
-
-
 def test_a_mirrored_picture_gives_mirrored_joints_with_flip_test(tiny: Checkpoint, bus: Image):
     """Averaging with the mirror image makes the whole estimator symmetric."""
-    estimator = Estimator(lambda image: ..., EagerEngine(tiny), BODY21, flip_test=True)  # type: ignore[arg-type]
+    estimator = Estimator(lambda image: ..., EagerEngine(tiny, flip_test=True), BODY21)  # type: ignore[arg-type]
     width = bus.shape[1]
     box = np.array([[200, 400, 360, 860]], np.float32)
     mirrored_box = np.array([[width - 360, 400, width - 200, 860]], np.float32)

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import nn
 
-from rtpose import openvino_model
 from rtpose.errors import RtposeError
 from rtpose.openvino_model import compile_for_cpu, convert, cpu_precision
 
@@ -75,7 +74,7 @@ def test_without_a_place_to_keep_it_it_works_all_the_same(
 ):
     cache.parent.parent.mkdir(exist_ok=True)
     cache.parent.write_text("a file where the folder should be")
-    with caplog.at_level(logging.INFO, logger=openvino_model.__name__):
+    with caplog.at_level(logging.INFO, logger="rtpose"):
         convert(small(), EXAMPLE, SHAPE)
     assert "is not kept" in caplog.text
 

@@ -171,6 +171,6 @@ def test_overfits_eight_pictures(drawn_people: Path, store: Store, tmp_path: Pat
     network, _ = run_training(config, store, tmp_path)
     people = read_coco(drawn_people / "train.json.gz", BODY21)
     engine = EagerEngine(Checkpoint(network, BODY21, 96))
-    scored = predict(people, drawn_people, engine, BODY21, flip_test=False)
+    scored = predict(people, drawn_people, engine, BODY21)
     assert overall(torso_pck(scored, BODY21)) > 95
     assert overall(head_pck(scored, BODY21)) > 95

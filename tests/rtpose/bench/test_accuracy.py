@@ -68,11 +68,11 @@ class Blank:
 
 def test_missing_pictures_are_no_lower_score_but_an_error(people: People, tmp_path: Path):
     with pytest.raises(RtposeError, match=r"8 of 8 pictures are missing, the first is .*val-0"):
-        predict(people, tmp_path, Blank(), BODY21, flip_test=False)
+        predict(people, tmp_path, Blank(), BODY21)
     for name in people.pictures:
         (tmp_path / name).write_bytes(b"no picture")
     with pytest.raises(RtposeError, match=r"val-0\.png: picture is broken"):
-        predict(people, tmp_path, Blank(), BODY21, flip_test=False)
+        predict(people, tmp_path, Blank(), BODY21)
 
 
 def test_rows_of_a_table(people: People):

@@ -1,0 +1,205 @@
+"""Speed of every engine that can run here, beside the least time that the device could take.
+
+``python -m benchmarks.engines`` first compares every engine's answers with the eager network's on
+crops of real people, and stops if they differ. Then it times engines, models and batch sizes in
+rounds that take turns, and writes ``benchmarks/results/engines.json`` and ``.md``. On a CPU the
+detector at its default size is timed too. ``--small`` is the shortest run that still is one.
+"""
+
+from __future__ import annotations
+
+import datetime
+import json
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import torch
+import typer
+
+from benchmarks.machine import describe
+from benchmarks.roofline import count_work, floor_s, measure_device, seconds
+from rtpose.checkpoint import Checkpoint, load_checkpoint
+from rtpose.detector import load_detector
+from rtpose.engines import parity
+from rtpose.engines.available import ENGINES, why_not
+from rtpose.engines.base import Engine
+from rtpose.engines.batches import BUCKETS
+from rtpose.engines.eager import EagerEngine
+from rtpose.engines.select import select_device, select_engine
+from rtpose.photographs import photographed_people
+from rtpose.shipped import find_weights, weights_folder
+
+RESULTS = Path(__file__).parent / "results"
+
+
+def check(name: str, engine: Engine, checkpoint: Checkpoint) -> dict[str, object]:
+    """Parity of one engine with eager on the CPU."""
+    eager = EagerEngine(load_checkpoint(find_weights(name)))
+    found = parity.check(eager, engine, checkpoint.input_size)
+    print(f"{name} by {engine.name} {engine.precision}: {found}")
+    if not found.holds:
+        raise SystemExit(f"{name} by {engine.name}: answers otherwise than eager; nothing timed")
+    return {"model": name, "engine": engine.name, "precision": engine.precision, **found.to_dict()}
+
+
+def time_engines(
+    engines: dict[str, list[Engine]], batches: list[int], rounds: int
+) -> list[dict[str, object]]:
+    """Median ms of every engine, model and batch, and how far that is from the floor."""
+    taken: dict[tuple[str, int, int], list[float]] = {}
+    for _ in range(rounds):
+        for name, made in engines.items():
+            for i, engine in enumerate(made):
+                for batch in batches:
+                    crops = _crops(engine, batch)
+                    times = seconds(lambda e=engine, c=crops: e(c), engine.device, 5)
+                    taken.setdefault((name, i, batch), []).extend(times)
+    devices = {}
+    rows = []
+    for (name, i, batch), times in taken.items():
+        engine = engines[name][i]
+        place = engine.device, engine.precision
+        if place not in devices:
+            devices[place] = measure_device(*place)
+        checkpoint = load_checkpoint(find_weights(name))
+        size = checkpoint.input_size
+        work = count_work(checkpoint.network, torch.zeros(1, 3, size, size))
+        floor = 1e3 * floor_s(work, batch, engine.precision, devices[place])
+        low, middle, high = 1e3 * np.percentile(times, (25, 50, 75))
+        rows.append(
+            {
+                "model": f"{name}, {size} px, {work.gmac:.2f} GMAC",
+                "engine": f"{engine.name} {engine.precision} on {engine.device}",
+                "crops": batch,
+                "ms": round(middle, 2),
+                "ms_p25": round(low, 2),
+                "ms_p75": round(high, 2),
+                "crops_per_s": round(1e3 * batch / middle, 1),
+                "floor_ms": round(floor, 3),
+                "part_of_roofline": round(floor / middle, 3),
+                "device_tmac_per_s": round(devices[place].macs / 1e12, 3),
+                "device_gb_per_s": round(devices[place].bandwidth / 1e9, 1),
+            }
+        )
+    return rows
+
+
+def time_detector(rounds: int) -> dict[str, object]:
+    """Milliseconds of the detector for one photograph, letterbox and suppression included."""
+    detector = load_detector()
+    image, _ = photographed_people()[0]
+    times = 1e3 * np.array(seconds(lambda: detector(image), "cpu", 5 * rounds))
+    low, middle, high = np.percentile(times, (25, 50, 75))
+    return {
+        "detector": f"{detector.name}, {detector.size} px, {detector.precision}",
+        "ms": round(middle, 2),
+        "ms_p25": round(low, 2),
+        "ms_p75": round(high, 2),
+    }
+
+
+def main(
+    model: Annotated[
+        list[str] | None, typer.Option(help="Pose networks; else all shipped.")
+    ] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    rounds: Annotated[int, typer.Option(help="Rounds of five runs each.")] = 10,
+    small: Annotated[bool, typer.Option("--small", help="One round, batches 1 and 4.")] = False,
+) -> None:
+    """Check, measure, print and record."""
+    device = select_device(device)
+    batches, rounds = ([1, 4], 1) if small else (list(BUCKETS), rounds)
+    if device == "cpu":
+        # torch's threads spin after work and take the cores that openvino is about to use
+        torch.set_num_threads(1)
+    missing = {n: fault for n in ENGINES if (fault := why_not(n, device)) is not None}
+    engines: dict[str, list[Engine]] = {}
+    checks = []
+    for name in model or _shipped():
+        engines[name] = []
+        for kind in (n for n in ENGINES if n not in missing):
+            checkpoint = load_checkpoint(find_weights(name))
+            engine = select_engine(kind, checkpoint, device).engine
+            engine.warm_up()
+            checks.append(check(name, engine, checkpoint))
+            engines[name].append(engine)
+    record = {
+        "date": datetime.date.today().isoformat(),
+        "machine": describe() | _gpu(device),
+        "missing": missing,
+        "parity": checks,
+        "speed": time_engines(engines, batches, rounds),
+        "detector": time_detector(rounds) if device == "cpu" else None,
+    }
+    text = _markdown(record)
+    print(text)
+    if not small:
+        RESULTS.mkdir(exist_ok=True)
+        (RESULTS / "engines.json").write_text(json.dumps(record, indent=1) + "\n")
+        (RESULTS / "engines.md").write_text(text)
+
+
+def _shipped() -> list[str]:
+    return sorted(p.stem.removeprefix("pose-") for p in weights_folder().glob("pose-*.safetensors"))
+
+
+def _crops(engine: Engine, count: int) -> torch.Tensor:
+    crops = parity.real_crops(engine.input_size)
+    # on the engine's device already: the cutting is done there
+    return crops.repeat(-(-count // len(crops)), 1, 1, 1)[:count].to(engine.device)
+
+
+def _gpu(device: str) -> dict[str, str]:
+    return {} if device == "cpu" else {"gpu": torch.cuda.get_device_name(device)}
+
+
+def _markdown(record: dict[str, object]) -> str:
+    machine, missing, checks, speed = (
+        record[name] for name in ("machine", "missing", "parity", "speed")
+    )
+    assert isinstance(machine, dict) and isinstance(missing, dict)
+    assert isinstance(checks, list) and isinstance(speed, list)
+    lines = [
+        "# Speed of the engines",
+        "",
+        f"Made by `python -m benchmarks.engines` on {record['date']}: "
+        + ", ".join(f"{k} {v}" for k, v in machine.items())
+        + ".",
+        "",
+        *(f"Not measured: {name}, which {fault}." for name, fault in missing.items()),
+        "",
+        "First the answers, against eager fp32 on the CPU, on crops of real people:",
+        "",
+        "| model | engine | joints | in the same place | mean px apart | at most |",
+        "|---|---|---|---|---|---|",
+        *(
+            f"| {c['model']} | {c['engine']} {c['precision']} | {c['joints']} | "
+            f"{100 * c['same']:.1f} % | {c['apart_px']:.3f} | {c['farthest_px']:.1f} |"
+            for c in checks
+        ),
+        "",
+        "The floor is the longer of the multiply-adds at the device's rate for a large matrix "
+        "product and the bytes at its rate for a large copy, both measured in the same run.",
+        "",
+        "| model | engine | crops | ms, median | middle half | crops/s | floor ms | of roofline |",
+        "|---|---|---|---|---|---|---|---|",
+        *(
+            f"| {s['model']} | {s['engine']} | {s['crops']} | {s['ms']} | "
+            f"{s['ms_p25']} to {s['ms_p75']} | {s['crops_per_s']} | {s['floor_ms']} | "
+            f"{s['part_of_roofline']:.0%} |"
+            for s in speed
+        ),
+        "",
+    ]
+    if isinstance(detector := record["detector"], dict):
+        lines += [
+            f"Detector ({detector['detector']}), one photograph: {detector['ms']} ms, middle half "
+            f"{detector['ms_p25']} to {detector['ms_p75']}.",
+            "",
+        ]
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,165 @@
+"""What rtpose made once and keeps on disk: converted networks and built engines.
+
+An entry is a folder whose name is a hash of all that its content depends on. It is there whole
+or not at all, also with two programs at it, and says in ``entry.json`` what it was made from and
+what its files must hash to: what was copied from another machine or is damaged is not used.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import logging
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import platformdirs
+import torch
+from torch import nn
+
+log = logging.getLogger(__name__)
+
+_ABOUT = "entry.json"
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One thing that is kept.
+
+    Attributes
+    ----------
+    kind : str
+        ``openvino`` or ``tensorrt``.
+    folder : Path
+    key : dict of str to str
+        What it was made from; empty if that cannot be read.
+    size : int
+        Bytes on disk.
+    """
+
+    kind: str
+    folder: Path
+    key: dict[str, str]
+    size: int
+
+
+def cache_folder() -> Path:
+    """Where entries lie; a folder for each kind."""
+    return Path(platformdirs.user_cache_path("rtpose"))
+
+
+def network_hash(network: nn.Module) -> str:
+    """A name that changes with a network's weights and with the code of rtpose it consists of."""
+    digest = hashlib.sha256()
+    for name, tensor in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(tensor.cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes())
+    for source in sorted({inspect.getfile(type(module)) for module in network.modules()}):
+        if Path(source).is_relative_to(Path(__file__).parent):
+            digest.update(Path(source).read_bytes())
+    return digest.hexdigest()[:24]
+
+
+def find_entry(kind: str, key: Mapping[str, str]) -> Path | None:
+    """The folder of what was made from `key`, or None if there is none that can be used.
+
+    A damaged or foreign one is removed, and said.
+    """
+    folder = _folder(kind, key)
+    if not folder.is_dir():
+        return None
+    fault = _fault(folder, key)
+    if fault is None:
+        return folder
+    discard(folder, fault)
+    return None
+
+
+def discard(folder: Path, fault: str) -> None:
+    """Remove an entry and say why: it will be made again."""
+    log.warning("%s is %s and made again", folder, fault)
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def keep(kind: str, key: Mapping[str, str], write: Callable[[Path], object]) -> None:
+    """Write an entry; where the disk does not let us, only say so.
+
+    Parameters
+    ----------
+    kind, key
+        As for `find_entry`.
+    write : callable
+        Puts the files into the folder it is given.
+    """
+    folder = _folder(kind, key)
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as partial:
+            made = Path(partial) / "made"
+            made.mkdir()
+            write(made)
+            files = {path.name: _hash(path) for path in made.iterdir()}
+            about = {"key": dict(key), "files": files}
+            (made / _ABOUT).write_text(json.dumps(about, indent=1) + "\n")
+            if not folder.exists():
+                made.rename(folder)
+    except OSError as error:
+        log.info("what was made is not kept: %s", error)
+
+
+def entries() -> Iterator[Entry]:
+    """All that is kept, by kind and then oldest first."""
+    for kind in sorted(p for p in cache_folder().glob("*") if p.is_dir()):
+        found = [p for p in kind.iterdir() if p.is_dir() and not p.name.startswith(".")]
+        for folder in sorted(found, key=lambda p: p.stat().st_mtime):
+            size = sum(path.stat().st_size for path in folder.iterdir())
+            about = _about(folder)
+            yield Entry(kind.name, folder, about[0] if about else {}, size)
+
+
+def clear() -> list[Entry]:
+    """Remove everything, and say what it was."""
+    gone = list(entries())
+    for kind in cache_folder().glob("*"):
+        if kind.is_dir():
+            shutil.rmtree(kind)
+    return gone
+
+
+def _folder(kind: str, key: Mapping[str, str]) -> Path:
+    text = json.dumps(dict(key), sort_keys=True)
+    return cache_folder() / kind / hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def _fault(folder: Path, key: Mapping[str, str]) -> str | None:
+    about = _about(folder)
+    if about is None:
+        return "damaged"
+    made_from, files = about
+    if made_from != dict(key):
+        return "not of this machine or network"
+    for name, digest in files.items():
+        path = folder / name
+        if not path.is_file() or _hash(path) != digest:
+            return "damaged"
+    return None
+
+
+def _about(folder: Path) -> tuple[dict[str, str], dict[str, str]] | None:
+    try:
+        about = json.loads((folder / _ABOUT).read_text())
+        return dict(about["key"]), dict(about["files"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _hash(path: Path) -> str:
+    with path.open("rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

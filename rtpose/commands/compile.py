@@ -1,0 +1,32 @@
+"""`rtpose compile`: do ahead what the first run of an engine would do."""
+
+from __future__ import annotations
+
+import time
+
+from rtpose.commands.options import DeviceOption, EngineOption, FlipOption, ModelOption
+from rtpose.commands.terminal import console
+
+
+def compile(
+    model: ModelOption = "nano",
+    engine: EngineOption = "auto",
+    device: DeviceOption = "auto",
+    flip_test: FlipOption = False,
+) -> None:
+    """Build the engine for this machine ahead; TensorRT takes minutes, once."""
+    from rtpose.checkpoint import load_checkpoint
+    from rtpose.engines.select import select_device, select_engine
+    from rtpose.shipped import find_weights
+
+    began = time.perf_counter()
+    checkpoint = load_checkpoint(find_weights(model))
+    selection = select_engine(engine, checkpoint, select_device(device), flip_test)
+    made = selection.engine
+    made.warm_up()
+    console.print(
+        f"{model} by {made.name} {made.precision} on {made.device} is ready after "
+        f"{time.perf_counter() - began:.1f} s ({selection.reason})",
+        markup=False,
+        soft_wrap=True,
+    )

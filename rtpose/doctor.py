@@ -1,0 +1,194 @@
+"""What this machine can do for rtpose: one look at everything that a bug report should contain."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import platform
+import sys
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Literal
+
+import torch
+
+from rtpose.cache import cache_folder, entries
+from rtpose.checkpoint import load_checkpoint
+from rtpose.engines.available import ENGINES, why_not
+from rtpose.errors import RtposeError
+from rtpose.gpu import installed_gpus, unused_gpu
+from rtpose.shipped import shipped_detector, weights_folder
+from rtpose.yolo import load_model
+
+PACKAGES = (
+    "rtpose", "torch", "torchvision", "ultralytics", "openvino", "torch-tensorrt",
+    "torch-tensorrt-rtx", "tensorrt", "onnx", "onnxruntime", "opencv-python", "av", "numpy",
+)  # fmt: skip
+
+_ENCODERS = ("libx264", "h264_nvenc")
+_DECODERS = ("h264", "hevc", "av1", "h264_cuvid")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the page.
+
+    Attributes
+    ----------
+    topic, text : str
+    fault : bool
+        The main job cannot run like this.
+    """
+
+    topic: str
+    text: str
+    fault: bool = False
+
+
+def examine() -> list[Finding]:
+    """Everything that is looked at, topic by topic; never raises for what it finds."""
+    return [
+        *_system(),
+        *_devices(),
+        *_engines(),
+        *_weights(),
+        *_codecs(),
+        *_cameras(),
+        *_display(),
+        *_cache(),
+    ]
+
+
+def _system() -> list[Finding]:
+    found = [(name, _version(name)) for name in PACKAGES]
+    missing = [name for name, number in found if number is None]
+    return [
+        Finding("system", f"{platform.platform()}, Python {platform.python_version()}"),
+        Finding("packages", ", ".join(f"{n} {v}" for n, v in found if v is not None)),
+        Finding("not installed", ", ".join(missing) or "nothing"),
+    ]
+
+
+def _devices() -> list[Finding]:
+    lines = [Finding("cpu", f"{_processor()}, {os.cpu_count()} cores")]
+    gpus = installed_gpus()
+    lines += [Finding("gpu", f"{gpu.name}, driver {gpu.driver}") for gpu in gpus]
+    if torch.cuda.is_available():
+        for index in range(torch.cuda.device_count()):
+            about = torch.cuda.get_device_properties(index)
+            lines.append(
+                Finding(
+                    f"cuda:{index}",
+                    f"{about.name}, compute capability {about.major}.{about.minor}, "
+                    f"{about.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}",
+                )
+            )
+    elif (unused := unused_gpu()) is not None:
+        lines.append(Finding("gpu", f"NOT USED: {unused}"))
+    else:
+        lines.append(Finding("gpu", "none that an NVIDIA driver knows of"))
+    return lines
+
+
+def _engines() -> list[Finding]:
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    lines = []
+    for name in ENGINES:
+        where = "cpu" if name == "openvino" else device
+        fault = why_not(name, where)
+        lines.append(Finding(f"engine {name}", f"no: {fault}" if fault else f"yes, on {where}"))
+    return lines
+
+
+def _weights() -> list[Finding]:
+    try:
+        poses = sorted(weights_folder().glob("pose-*.safetensors"))
+        detector = shipped_detector()
+    except RtposeError as error:
+        return [Finding("weights", str(error), fault=True)]
+    if not poses:
+        text = f"no pose network in {weights_folder()}: install rtpose again"
+        return [Finding("weights", text, fault=True)]
+    lines = [_weights_file(path) for path in poses]
+    try:
+        load_model(detector)
+    except RtposeError as error:
+        return [*lines, Finding("weights", str(error), fault=True)]
+    return [*lines, Finding("weights", f"detector, sha256 {_hash(detector)}, {detector}")]
+
+
+def _weights_file(path: Path) -> Finding:
+    try:
+        checkpoint = load_checkpoint(path)
+    except RtposeError as error:
+        return Finding("weights", str(error), fault=True)
+    name = path.stem.removeprefix("pose-")
+    text = f"{name}, {checkpoint.input_size} px, sha256 {_hash(path)}, {path}"
+    return Finding("weights", text)
+
+
+def _codecs() -> list[Finding]:
+    written = [name for name in _ENCODERS if _has_codec(name, "w")]
+    read = [name for name in _DECODERS if _has_codec(name, "r")]
+    gpu_only = "; those of NVIDIA (nvenc, cuvid) work with a GPU only"
+    return [
+        Finding("video writes", ", ".join(written) + gpu_only, fault="libx264" not in written),
+        Finding("video reads", ", ".join(read) + gpu_only, fault="h264" not in read),
+    ]
+
+
+def _has_codec(name: str, mode: Literal["r", "w"]) -> bool:
+    from av.codec import Codec
+    from av.codec.codec import UnknownCodecError
+
+    try:
+        Codec(name, mode)
+    except UnknownCodecError:
+        return False
+    return True
+
+
+def _cameras() -> list[Finding]:
+    if sys.platform != "linux":
+        return [Finding("cameras", "not listed on this system; try: rtpose live 0")]
+    names = []
+    for folder in sorted(Path("/sys/class/video4linux").glob("video*")):
+        index = folder.name.removeprefix("video")
+        try:
+            names.append(f"{index} ({(folder / 'name').read_text().strip()})")
+        except OSError:
+            names.append(index)
+    return [Finding("cameras", ", ".join(names) or "none")]
+
+
+def _display() -> list[Finding]:
+    if sys.platform == "linux":
+        shown = os.environ.get("WAYLAND_DISPLAY") or os.environ.get("DISPLAY")
+        return [Finding("display", shown or "none: no window can be opened here")]
+    return [Finding("display", "yes")]
+
+
+def _cache() -> list[Finding]:
+    found = list(entries())
+    size = sum(entry.size for entry in found) / 1e6
+    return [Finding("cache", f"{len(found)} entries, {size:.0f} MB, {cache_folder()}")]
+
+
+def _version(package: str) -> str | None:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((s.split(":")[1].strip() for s in lines if s.startswith("model name")), "unknown")
+
+
+def _hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()[:12]

@@ -1,0 +1,90 @@
+"""Which engines can run here, and what is missing for the others."""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import importlib.util
+from importlib.metadata import PackageNotFoundError, version
+
+import torch
+
+from rtpose.gpu import unused_gpu
+
+ENGINES = ("tensorrt", "compiled", "openvino", "eager")
+"""Fastest first."""
+
+_TORCH_TENSORRT = ("torch-tensorrt", "torch-tensorrt-rtx")
+_TENSORRT = ("tensorrt", "tensorrt_rtx")
+"""The ordinary ones, and those for consumer GPUs, under the same import names."""
+
+
+def why_not(engine: str, device: str) -> str | None:
+    """What keeps an engine from running on a device, and what to do; None if it can run.
+
+    Parameters
+    ----------
+    engine : str
+        One of `ENGINES`.
+    device : str
+        As `rtpose.engines.select.select_device` returns it.
+    """
+    if engine == "openvino":
+        if device != "cpu":
+            return f"runs on cpu, not on {device}; add --device cpu"
+        if importlib.util.find_spec("openvino") is None:
+            return "openvino is not installed; run: pip install openvino"
+    if engine in ("compiled", "tensorrt") and device == "cpu":
+        return f"runs on NVIDIA GPUs only; {_no_gpu()}"
+    if engine == "tensorrt":
+        return why_no_tensorrt()
+    return None
+
+
+def why_no_tensorrt() -> str | None:
+    """What is missing for TensorRT, a GPU aside."""
+    ours = _major_minor(torch.__version__)
+    name = next((n for n in _TORCH_TENSORRT if _installed(n)), None)
+    install = f'run: pip install "torch-tensorrt=={ours}.*"'
+    if name is None:
+        return f"torch-tensorrt is not installed; {install}"
+    theirs = _major_minor(version(name))
+    if theirs != ours:
+        return f"{name} {theirs} does not fit PyTorch {ours}; {install}"
+    return _import_fault()
+
+
+def tensorrt_packages() -> dict[str, str]:
+    """Name and version of what is installed of TensorRT."""
+    return {name: version(name) for name in (*_TORCH_TENSORRT, *_TENSORRT) if _installed(name)}
+
+
+@functools.cache
+def _import_fault() -> str | None:
+    try:
+        importlib.import_module("torch_tensorrt")
+    except Exception as error:  # noqa: BLE001  a missing library raises a bare Exception
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        return f"torch-tensorrt cannot be imported: {lines[0]}; install it again"
+    return None
+
+
+def _no_gpu() -> str:
+    if torch.cuda.is_available():
+        return "add --device cuda"
+    return unused_gpu() or (
+        "this machine has none that a driver knows of: install NVIDIA's driver, or use "
+        "--engine openvino"
+    )
+
+
+def _installed(package: str) -> bool:
+    try:
+        version(package)
+    except PackageNotFoundError:
+        return False
+    return True
+
+
+def _major_minor(text: str) -> str:
+    return ".".join(text.split(".")[:2])

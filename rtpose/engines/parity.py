@@ -1,0 +1,92 @@
+"""Are an engine's answers those of the eager network? Asked on crops of real people."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from rtpose.decode import decode
+from rtpose.geometry import crop_squares, cut_crops
+from rtpose.photographs import photographed_people
+
+TOLERANCE_PX = 0.5
+"""How far joints may lie from the eager network's, in pixels of the crop, on average.
+
+Of each single joint it cannot be asked: where the cells on both sides of a peak are a hair apart,
+the quarter-pixel rule sends the joint 2 pixels to one side or the other.
+"""
+
+
+@dataclass(frozen=True)
+class Parity:
+    """How two engines' answers to the same crops differ.
+
+    Attributes
+    ----------
+    joints : int
+        Joints compared: the half that the reference is surer of. Of the others, two peaks far
+        apart may be a hair apart in height.
+    apart_px : float
+        Their mean distance in pixels of the crop.
+    farthest_px : float
+        The largest.
+    same : float
+        Part of them, 0 to 1, that lie exactly where the reference has them.
+    finite : bool
+        No heatmap holds NaN or infinity.
+    """
+
+    joints: int
+    apart_px: float
+    farthest_px: float
+    same: float
+    finite: bool
+
+    @property
+    def holds(self) -> bool:
+        """Whether the engine may be used in the reference's place."""
+        return self.finite and self.apart_px <= TOLERANCE_PX
+
+    def __str__(self) -> str:
+        if not self.finite:
+            return "some heatmaps are not finite numbers"
+        return (
+            f"{self.joints} joints, {100 * self.same:.0f} % in the same place, "
+            f"mean {self.apart_px:.2f} px and at most {self.farthest_px:.1f} px apart"
+        )
+
+    def to_dict(self) -> dict[str, float]:
+        """For a JSON file; `Parity(**...)` reads it."""
+        return asdict(self)
+
+
+def compare(reference: Tensor, heatmaps: Tensor) -> Parity:
+    """Compare heatmaps (N, K, H, W) of the same crops, joint by joint."""
+    heatmaps = heatmaps.to(reference.device)
+    if not torch.isfinite(heatmaps).all():
+        return Parity(0, float("inf"), float("inf"), 0.0, finite=False)
+    want, have = decode(reference), decode(heatmaps)
+    sure = want[..., 2] >= want[..., 2].quantile(0.5)
+    apart = (want[..., :2] - have[..., :2]).norm(dim=-1)[sure]
+    same = float((apart == 0).float().mean())
+    return Parity(len(apart), float(apart.mean()), float(apart.max()), same, finite=True)
+
+
+@torch.inference_mode()
+def check(
+    reference: Callable[[Tensor], Tensor], engine: Callable[[Tensor], Tensor], size: int
+) -> Parity:
+    """Ask both about `real_crops` of `size` pixels."""
+    crops = real_crops(size)
+    return compare(reference(crops), engine(crops))
+
+
+def real_crops(size: int) -> Tensor:
+    """Crops of people in photographs and their mirror images, (10, 3, size, size) uint8 RGB."""
+    cut = [cut_crops(image, crop_squares(boxes), size) for image, boxes in photographed_people()]
+    crops = torch.from_numpy(np.concatenate(cut))
+    return torch.cat([crops, crops.flip(-1)])

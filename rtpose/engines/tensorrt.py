@@ -1,0 +1,265 @@
+"""TensorRT engines made by torch-tensorrt: built once for this GPU, checked, and kept on disk."""
+
+from __future__ import annotations
+
+import copy
+import json
+import logging
+import time
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from rtpose.cache import discard, find_entry, keep, network_hash
+from rtpose.checkpoint import Checkpoint
+from rtpose.engines import parity
+from rtpose.engines.available import tensorrt_packages
+from rtpose.engines.base import no_heatmaps
+from rtpose.engines.batches import BUCKETS, Batches, bucket_for, pad
+from rtpose.engines.eager import EagerEngine
+from rtpose.engines.parity import Parity
+from rtpose.errors import RtposeError
+from rtpose.heatmaps import HeatmapNetwork
+
+log = logging.getLogger(__name__)
+
+_ENGINE, _VERDICT = "engine.trt", "parity.json"
+_TYPES = {"fp16": torch.half, "fp32": torch.float}
+
+
+@dataclass(frozen=True)
+class Built:
+    """A TensorRT engine for one batch size, and how its answers compare with eager's."""
+
+    serialized: bytes
+    found: Parity
+
+
+class TensorRtEngine:
+    """One TensorRT engine for each of `BUCKETS`, float16, or float32 if float16 is too coarse.
+
+    Whole network, softmax and flip test are in the engine: conversion fails rather than leave a
+    part to PyTorch. Precision is that of the weights (TensorRT's strong typing), so the softmax
+    stays float32.
+    """
+
+    name = "tensorrt"
+
+    def __init__(self, checkpoint: Checkpoint, device: str, flip_test: bool = False) -> None:
+        self.device = device
+        self.input_size = checkpoint.input_size
+        self.precision = "fp16"
+        self._checkpoint = checkpoint
+        self._flip_test = flip_test
+        flip = checkpoint.skeleton.flip if flip_test else None
+        # a copy on the host: it is halved and moved for building only
+        self._network = HeatmapNetwork(copy.deepcopy(checkpoint.network).cpu(), flip).eval()
+        self._hash = network_hash(self._network)
+        self._engines: dict[int, _Running] = {}
+        self._batches = Batches(self._run, lambda: no_heatmaps(checkpoint, device))
+
+    @torch.inference_mode()
+    def __call__(self, crops: Tensor) -> Tensor:
+        """See `rtpose.engines.base.Engine`."""
+        with torch.cuda.device(self.device):
+            return self._batches(crops)
+
+    def warm_up(self) -> None:
+        """Load or build the engines of all batch sizes; building takes minutes, and says so.
+
+        Raises
+        ------
+        RtposeError
+            If the network cannot be converted, or its answers are not those of eager.
+        """
+        for size in BUCKETS:
+            if size <= self._batches.largest:
+                self(torch.zeros(size, 3, self.input_size, self.input_size, dtype=torch.uint8))
+
+    def _run(self, crops: Tensor) -> Tensor:
+        engine = self._engine(bucket_for(len(crops)))
+        crops = crops.to(self.device, _TYPES[self.precision], non_blocking=True)
+        return engine(pad(crops, engine.size))[: len(crops)]
+
+    def _engine(self, size: int) -> _Running:
+        while size not in self._engines:
+            key = engine_key(self._hash, self._shape(size), self.precision, self.device)
+            built = _load(key) or self._build(size, key)
+            if built.found.holds:
+                try:
+                    self._engines[size] = _Running(built.serialized, size, self.device)
+                except _UnreadableError as error:
+                    # its hash was right, so TensorRT has changed under its version
+                    folder = find_entry("tensorrt", key)
+                    if folder is None:
+                        raise RtposeError(f"engine tensorrt: {error}") from error
+                    discard(folder, f"unreadable ({error})")
+            elif self.precision == "fp16":
+                log.warning(
+                    "tensorrt: in fp16 the answers are not those of fp32 (%s): using fp32, which "
+                    "is slower",
+                    built.found,
+                )
+                self.precision = "fp32"
+                self._engines.clear()
+            else:
+                raise RtposeError(
+                    f"engine tensorrt: its answers are not those of eager, also in fp32 "
+                    f"({built.found}); use --engine compiled"
+                )
+        return self._engines[size]
+
+    def _build(self, size: int, key: dict[str, str]) -> Built:
+        place = f"{BUCKETS.index(size) + 1} of {len(BUCKETS)}"
+        log.info(
+            "tensorrt: building the %s engine for %d people (%s), once for this GPU: minutes",
+            self.precision, size, place,
+        )  # fmt: skip
+        began = time.monotonic()
+        dtype = _TYPES[self.precision]
+        network = copy.deepcopy(self._network).to(self.device, dtype)
+        crops = torch.zeros(self._shape(size), dtype=dtype, device=self.device)
+        serialized = build(network, crops)
+        del network
+        found = self._check(serialized, size)
+        log.info("tensorrt: built in %.0f s; %s", time.monotonic() - began, found)
+        built = Built(serialized, found)
+        keep("tensorrt", key, lambda folder: _write(folder, built))
+        return built
+
+    def _check(self, serialized: bytes, size: int) -> Parity:
+        try:
+            running = _Running(serialized, size, self.device)
+        except _UnreadableError as error:
+            raise RtposeError(f"engine tensorrt: a new engine cannot be loaded: {error}") from error
+        reference = EagerEngine(self._checkpoint, self.device, self._flip_test)
+        dtype = _TYPES[self.precision]
+
+        def in_parts(crops: Tensor) -> Tensor:
+            parts = torch.split(crops.to(self.device, dtype), size)
+            return torch.cat([running(pad(part, size))[: len(part)] for part in parts])
+
+        return parity.check(reference, in_parts, self.input_size)
+
+    def _shape(self, size: int) -> tuple[int, int, int, int]:
+        return size, 3, self.input_size, self.input_size
+
+
+def engine_key(network: str, shape: tuple[int, ...], precision: str, device: str) -> dict[str, str]:
+    """All that a built engine depends on.
+
+    Parameters
+    ----------
+    network : str
+        From `rtpose.cache.network_hash`.
+    shape : tuple of int
+        Of the crops.
+    precision : str
+    device : str
+        The GPU it was built on.
+    """
+    return {
+        "gpu": torch.cuda.get_device_name(device),
+        "compute capability": "{}.{}".format(*torch.cuda.get_device_capability(device)),
+        "network": network,
+        "shape": "x".join(map(str, shape)),
+        "precision": precision,
+        "torch": version("torch"),
+        **tensorrt_packages(),
+    }
+
+
+@torch.no_grad()
+def build(network: nn.Module, crops: Tensor) -> bytes:
+    """Convert a network to one serialized TensorRT engine.
+
+    Parameters
+    ----------
+    network : nn.Module
+        In evaluation mode, in the precision the engine is to compute in.
+    crops : Tensor
+        An input: the engine takes this shape and dtype only.
+
+    Raises
+    ------
+    RtposeError
+        If any operation cannot be converted: nothing is left to PyTorch.
+    """
+    import torch_tensorrt
+
+    exported = torch.export.export(network, (crops,))
+    try:
+        serialized = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
+            exported, arg_inputs=[crops]
+        )
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:  # torch-tensorrt raises many kinds
+        reason = str(error).strip().splitlines()[0][:200]
+        raise RtposeError(
+            f"engine tensorrt: this network cannot be converted ({reason}); use --engine compiled"
+        ) from error
+    return bytes(serialized)
+
+
+def _write(folder: Path, built: Built) -> None:
+    (folder / _VERDICT).write_text(json.dumps(built.found.to_dict()))
+    (folder / _ENGINE).write_bytes(built.serialized)
+
+
+def _load(key: dict[str, str]) -> Built | None:
+    folder = find_entry("tensorrt", key)
+    if folder is None:
+        return None
+    found = Parity(**json.loads((folder / _VERDICT).read_text()))
+    return Built((folder / _ENGINE).read_bytes(), found)
+
+
+class _UnreadableError(Exception):
+    """TensorRT does not take a serialized engine."""
+
+
+class _Running:
+    """A TensorRT engine in the GPU's memory.
+
+    By TensorRT's own interface: it is a dozen lines, needs nothing of torch-tensorrt's runtime,
+    and its calls have been the same since TensorRT 8.5.
+    """
+
+    def __init__(self, serialized: bytes, size: int, device: str) -> None:
+        # in this order: torch-tensorrt decides which library `tensorrt` is, the RTX one or the
+        # ordinary one
+        import torch_tensorrt  # noqa: F401, I001
+        import tensorrt as trt
+
+        self.size = size
+        self._device = device
+        # kept: an engine must not outlive its runtime and its logger
+        self._logger: Any = trt.Logger(trt.Logger.ERROR)
+        self._runtime: Any = trt.Runtime(self._logger)
+        self._engine: Any = self._runtime.deserialize_cuda_engine(serialized)
+        if self._engine is None:
+            raise _UnreadableError("TensorRT does not accept it")
+        names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
+        kinds = {self._engine.get_tensor_mode(name): name for name in names}
+        self._input = kinds[trt.TensorIOMode.INPUT]
+        self._output = kinds[trt.TensorIOMode.OUTPUT]
+        self._shape = tuple(self._engine.get_tensor_shape(self._output))
+        self._context: Any = self._engine.create_execution_context()
+        if self._context is None:
+            raise torch.OutOfMemoryError("TensorRT has no memory for an execution context")
+
+    def __call__(self, crops: Tensor) -> Tensor:
+        """(size, 3, S, S) crops, on the device and in the engine's dtype, to heatmaps."""
+        crops = crops.contiguous()
+        heatmaps = torch.empty(self._shape, dtype=torch.float, device=self._device)
+        self._context.set_tensor_address(self._input, crops.data_ptr())
+        self._context.set_tensor_address(self._output, heatmaps.data_ptr())
+        stream = torch.cuda.current_stream(self._device)
+        if not self._context.execute_async_v3(stream.cuda_stream):
+            raise RuntimeError("TensorRT could not launch the engine")
+        return heatmaps

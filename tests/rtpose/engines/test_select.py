@@ -1,0 +1,178 @@
+"""What is chosen on machines of all kinds, played by patches."""
+
+import subprocess
+
+import pytest
+import torch
+
+from rtpose import gpu
+from rtpose.checkpoint import Checkpoint
+from rtpose.engines import available, select
+from rtpose.engines.available import why_not
+from rtpose.engines.select import select_device, select_engine
+from rtpose.errors import RtposeError
+from rtpose.gpu import Gpu, installed_gpus, unused_gpu
+
+CARD = Gpu("NVIDIA GeForce RTX 4090", "550.54.14")
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(gpu, "installed_gpus", lambda: ())
+
+
+@pytest.fixture
+def hidden_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that lists a card which PyTorch cannot use."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(gpu, "installed_gpus", lambda: (CARD,))
+
+
+@pytest.fixture
+def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Names of the engines that would be made."""
+    names: list[str] = []
+    monkeypatch.setattr(select, "_make", lambda name, *_: names.append(name))
+    return names
+
+
+def packages(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
+    """Let exactly these packages be installed."""
+
+    def version(name: str) -> str:
+        if name.replace("-", "_") in versions:
+            return versions[name.replace("-", "_")]
+        raise available.PackageNotFoundError(name)
+
+    monkeypatch.setattr(available, "version", version)
+    monkeypatch.setattr(torch, "__version__", "2.14.1+cu130")
+
+
+def test_on_a_cpu_openvino_is_chosen(tiny: Checkpoint, no_gpu: None, made: list[str]):
+    assert select_engine("auto", tiny, "cpu").reason == "the fastest that can run here"
+    assert made == ["openvino"]
+
+
+def test_without_openvino_eager_is_chosen_and_the_reason_said(
+    tiny: Checkpoint, no_gpu: None, made: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(available.importlib.util, "find_spec", lambda name: None)
+    reason = select_engine("auto", tiny, "cpu").reason
+    assert made == ["eager"]
+    assert "no openvino: openvino is not installed; run: pip install openvino" in reason
+
+
+def test_on_a_gpu_tensorrt_comes_first(
+    tiny: Checkpoint, made: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(select, "why_not", lambda name, device: None)
+    select_engine("auto", tiny, "cuda")
+    assert made == ["tensorrt"]
+
+
+def test_on_a_gpu_without_tensorrt_compiled_is_next_and_the_reason_said(
+    tiny: Checkpoint, made: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    packages(monkeypatch)
+    reason = select_engine("auto", tiny, "cuda").reason
+    assert made == ["compiled"]
+    assert 'no tensorrt: torch-tensorrt is not installed; run: pip install "torch-tensorrt==2.14.*"' in reason  # noqa: E501  # fmt: skip
+
+
+def test_a_torch_tensorrt_of_another_torch_is_refused(monkeypatch: pytest.MonkeyPatch):
+    packages(monkeypatch, torch_tensorrt="2.13.0")
+    fault = why_not("tensorrt", "cuda")
+    assert fault is not None
+    assert "torch-tensorrt 2.13 does not fit PyTorch 2.14; run: pip install" in fault
+
+
+def test_a_torch_tensorrt_that_does_not_import_is_refused(monkeypatch: pytest.MonkeyPatch):
+    """A missing library of TensorRT raises a bare Exception."""
+
+    def fail(name: str) -> None:
+        raise Exception("libnvinfer.so.10: cannot open\nand more")
+
+    packages(monkeypatch, torch_tensorrt="2.14.0")
+    available._import_fault.cache_clear()
+    monkeypatch.setattr(available.importlib, "import_module", fail)
+    fault = why_not("tensorrt", "cuda")
+    available._import_fault.cache_clear()
+    assert fault == (
+        "torch-tensorrt cannot be imported: libnvinfer.so.10: cannot open; install it again"
+    )
+
+
+@pytest.mark.parametrize("name", ["tensorrt", "compiled"])
+def test_gpu_engines_on_a_machine_without_gpu(name: str, tiny: Checkpoint, no_gpu: None):
+    with pytest.raises(RtposeError) as error:
+        select_engine(name, tiny, "cpu")
+    assert str(error.value) == (
+        f"engine {name}: runs on NVIDIA GPUs only; this machine has none that a driver knows of: "
+        "install NVIDIA's driver, or use --engine openvino"
+    )
+
+
+@pytest.mark.parametrize("name", ["tensorrt", "compiled"])
+def test_gpu_engines_on_a_gpu_that_pytorch_cannot_use(
+    name: str, tiny: Checkpoint, hidden_gpu: None
+):
+    with pytest.raises(RtposeError, match=r"RTX 4090 is not used: .*driver 550\.54\.14"):
+        select_engine(name, tiny, "cpu")
+
+
+def test_gpu_engine_and_cpu_asked_for_on_a_machine_with_gpu(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    with pytest.raises(RtposeError, match="compiled: runs on NVIDIA GPUs only; add --device cuda"):
+        select_engine("compiled", tiny, "cpu")
+
+
+def test_openvino_does_not_run_on_a_gpu(tiny: Checkpoint):
+    with pytest.raises(RtposeError, match="openvino: runs on cpu, not on cuda; add --device cpu"):
+        select_engine("openvino", tiny, "cuda")
+
+
+def test_a_gpu_that_is_not_used_is_said_loudly(hidden_gpu: None, caplog: pytest.LogCaptureFixture):
+    assert select_device("auto") == "cpu"
+    (record,) = caplog.records
+    assert record.levelname == "WARNING"
+    assert "NVIDIA GeForce RTX 4090 is not used" in record.getMessage()
+
+
+def test_a_pytorch_without_cuda_is_named(hidden_gpu: None, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.version, "cuda", None)
+    assert "built without CUDA; install the CUDA build" in str(unused_gpu())
+
+
+def test_without_a_gpu_nothing_is_said(no_gpu: None, caplog: pytest.LogCaptureFixture):
+    assert select_device("auto") == "cpu"
+    assert not caplog.records
+
+
+def test_devices_are_checked(no_gpu: None):
+    with pytest.raises(RtposeError, match="unknown device 'gpu'"):
+        select_device("gpu")
+    with pytest.raises(RtposeError, match="CUDA GPUs here; use --device cpu"):
+        select_device("cuda:99")
+    with pytest.raises(RtposeError, match="not supported"):
+        select_device("mps")
+
+
+def test_what_the_driver_lists_is_read(monkeypatch: pytest.MonkeyPatch):
+    text = "NVIDIA H100 80GB HBM3, 570.86.10\nNVIDIA H100 80GB HBM3, 570.86.10\n"
+    monkeypatch.setattr(gpu.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
+    monkeypatch.setattr(
+        gpu.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, text)
+    )
+    assert installed_gpus() == (Gpu("NVIDIA H100 80GB HBM3", "570.86.10"),) * 2
+
+
+def test_a_driver_that_fails_lists_nothing(monkeypatch: pytest.MonkeyPatch):
+    def fail(command: list[str], **_: object) -> None:
+        raise subprocess.CalledProcessError(9, command, "NVIDIA-SMI has failed")
+
+    monkeypatch.setattr(gpu.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
+    monkeypatch.setattr(gpu.subprocess, "run", fail)
+    assert installed_gpus() == ()

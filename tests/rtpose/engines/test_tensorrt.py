@@ -1,0 +1,188 @@
+"""All of the TensorRT engine but TensorRT: building and running are played by PyTorch."""
+
+import io
+import logging
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+
+import platformdirs
+import pytest
+import torch
+from torch import nn
+
+from rtpose.cache import entries
+from rtpose.checkpoint import Checkpoint, load_checkpoint
+from rtpose.engines import parity, tensorrt
+from rtpose.engines.batches import BUCKETS
+from rtpose.engines.eager import EagerEngine
+from rtpose.engines.tensorrt import TensorRtEngine, engine_key
+from rtpose.errors import RtposeError
+from rtpose.shipped import find_weights
+
+
+class Factory:
+    """Stands where TensorRT stands: "engines" are pickled networks that take one shape only."""
+
+    def __init__(self) -> None:
+        self.built: list[tuple[int, torch.dtype]] = []
+        self.broken: set[torch.dtype] = set()
+        self.refused: list[bytes] = []
+
+    def build(self, network: nn.Module, crops: torch.Tensor) -> bytes:
+        self.built.append((len(crops), crops.dtype))
+        assert next(network.parameters()).dtype == crops.dtype
+        stored = io.BytesIO()
+        # run in float32, which a CPU is quicker at
+        torch.save((network.float(), tuple(crops.shape), crops.dtype in self.broken), stored)
+        return stored.getvalue()
+
+    def load(self, serialized: bytes, size: int, device: str) -> "Running":
+        if serialized in self.refused:
+            self.refused.remove(serialized)
+            raise tensorrt._UnreadableError("TensorRT does not accept it")
+        return Running(serialized, size)
+
+
+class Running:
+    def __init__(self, serialized: bytes, size: int) -> None:
+        self.network, self.shape, self.broken = torch.load(
+            io.BytesIO(serialized), weights_only=False
+        )
+        self.size = size
+
+    def __call__(self, crops: torch.Tensor) -> torch.Tensor:
+        assert tuple(crops.shape) == self.shape
+        heatmaps: torch.Tensor = self.network(crops.float())
+        return heatmaps * float("nan") if self.broken else heatmaps
+
+
+@pytest.fixture
+def factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Factory:
+    made = Factory()
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / name)
+    monkeypatch.setattr(tensorrt, "build", made.build)
+    monkeypatch.setattr(tensorrt, "_Running", made.load)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: torch.device(device))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100")
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
+    monkeypatch.setattr(tensorrt, "tensorrt_packages", lambda: {"tensorrt": "10.15"})
+    return made
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Checkpoint:
+    return small_nano()
+
+
+def small_nano() -> Checkpoint:
+    """On smaller crops than it was trained for: quicker."""
+    return replace(load_checkpoint(find_weights("nano")), input_size=64)
+
+
+def crops(count: int, side: int = 64) -> torch.Tensor:
+    torch.manual_seed(count)
+    return torch.randint(0, 256, (count, 3, side, side), dtype=torch.uint8)
+
+
+def test_answers_are_the_eager_networks_at_any_number(factory: Factory, shipped: Checkpoint):
+    engine = TensorRtEngine(shipped, "cpu", flip_test=True)
+    reference = EagerEngine(shipped, flip_test=True)
+    size = shipped.input_size
+    assert parity.check(reference, engine, size).holds
+    for count in (0, 1, 3):
+        want = reference(crops(count, size))
+        torch.testing.assert_close(engine(crops(count, size)), want, rtol=0.1, atol=0.01)
+    assert factory.built == [(16, torch.half), (1, torch.half), (4, torch.half)]
+
+
+def test_the_second_time_nothing_is_built(factory: Factory, shipped: Checkpoint):
+    first = TensorRtEngine(shipped, "cpu")
+    want = first(parity.real_crops(shipped.input_size)[:2])
+    assert len(factory.built) == 1
+    again = TensorRtEngine(shipped, "cpu")
+    assert torch.equal(again(parity.real_crops(shipped.input_size)[:2]), want)
+    assert len(factory.built) == 1
+    TensorRtEngine(shipped, "cpu", flip_test=True)(crops(2, shipped.input_size))
+    assert len(factory.built) == 2
+
+
+def test_changed_weights_are_built_anew(factory: Factory):
+    for scale in (1.0, 1.01):
+        checkpoint = small_nano()
+        with torch.no_grad():
+            checkpoint.network.heads[-1].weight.mul_(scale)
+        TensorRtEngine(checkpoint, "cpu")(crops(1, checkpoint.input_size))
+    assert len(factory.built) == 2
+
+
+def test_a_damaged_engine_is_built_again(
+    factory: Factory, shipped: Checkpoint, caplog: pytest.LogCaptureFixture
+):
+    TensorRtEngine(shipped, "cpu")(crops(1, shipped.input_size))
+    (entry,) = entries()
+    path = entry.folder / "engine.trt"
+    path.write_bytes(path.read_bytes()[:-10])
+    TensorRtEngine(shipped, "cpu")(crops(1, shipped.input_size))
+    assert "is damaged and made again" in caplog.text
+    assert len(factory.built) == 2
+
+
+def test_an_engine_that_tensorrt_refuses_is_built_again(
+    factory: Factory, shipped: Checkpoint, caplog: pytest.LogCaptureFixture
+):
+    TensorRtEngine(shipped, "cpu")(crops(1, shipped.input_size))
+    (entry,) = entries()
+    factory.refused.append((entry.folder / "engine.trt").read_bytes())
+    TensorRtEngine(shipped, "cpu")(crops(1, shipped.input_size))
+    assert "is unreadable" in caplog.text
+    assert len(factory.built) == 2
+
+
+def test_where_half_precision_fails_single_is_used_and_it_is_said_and_remembered(
+    factory: Factory, shipped: Checkpoint, caplog: pytest.LogCaptureFixture
+):
+    factory.broken = {torch.half}
+    engine = TensorRtEngine(shipped, "cpu")
+    heatmaps = engine(crops(2, shipped.input_size))
+    torch.testing.assert_close(heatmaps, EagerEngine(shipped)(crops(2, shipped.input_size)))
+    assert engine.precision == "fp32"
+    assert "in fp16 the answers are not those of fp32 (some heatmaps are not finite" in caplog.text
+    assert factory.built == [(2, torch.half), (2, torch.float)]
+    again = TensorRtEngine(shipped, "cpu")
+    again(crops(2, shipped.input_size))
+    assert again.precision == "fp32" and len(factory.built) == 2
+
+
+def test_where_single_precision_fails_too_it_is_an_error(factory: Factory, shipped: Checkpoint):
+    factory.broken = {torch.half, torch.float}
+    with pytest.raises(RtposeError, match="not those of eager, also in fp32"):
+        TensorRtEngine(shipped, "cpu")(crops(1, shipped.input_size))
+
+
+def test_warm_up_builds_every_size_and_says_how_long(
+    factory: Factory, shipped: Checkpoint, caplog: pytest.LogCaptureFixture
+):
+    with caplog.at_level(logging.INFO, logger="rtpose.engines"):
+        TensorRtEngine(shipped, "cpu").warm_up()
+    assert [size for size, _ in factory.built] == list(BUCKETS)
+    assert "building the fp16 engine for 32 people (6 of 6)" in caplog.text
+    assert caplog.text.count("tensorrt: built in") == len(BUCKETS)
+
+
+def test_the_key_names_all_that_an_engine_depends_on(factory: Factory):
+    assert engine_key("abc", (8, 3, 256, 256), "fp16", "cuda") == {
+        "gpu": "NVIDIA H100",
+        "compute capability": "9.0",
+        "network": "abc",
+        "shape": "8x3x256x256",
+        "precision": "fp16",
+        "torch": version("torch"),
+        "tensorrt": "10.15",
+    }
+
+
+def test_the_checkpoint_is_not_halved(factory: Factory, tiny: Checkpoint):
+    before = EagerEngine(tiny)(crops(1))
+    TensorRtEngine(tiny, "cpu")(crops(1))
+    assert torch.equal(EagerEngine(tiny)(crops(1)), before)

@@ -1,0 +1,131 @@
+import json
+import logging
+import threading
+from pathlib import Path
+
+import platformdirs
+import pytest
+import torch
+from torch import nn
+
+from rtpose.cache import clear, entries, find_entry, keep, network_hash
+from rtpose.network import Architecture, DCHourglass
+
+KEY = {"gpu": "NVIDIA H100", "network": "abc", "shape": "8x3x256x256"}
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / name)
+    return tmp_path / "rtpose"
+
+
+def write(folder: Path) -> None:
+    (folder / "engine.trt").write_bytes(b"engine" * 1000)
+    (folder / "parity.json").write_text("{}")
+
+
+def test_what_is_kept_is_found_by_its_key_only(folder: Path):
+    assert find_entry("tensorrt", KEY) is None
+    keep("tensorrt", KEY, write)
+    found = find_entry("tensorrt", KEY)
+    assert found is not None and (found / "engine.trt").read_bytes() == b"engine" * 1000
+    for name in KEY:
+        assert find_entry("tensorrt", KEY | {name: "other"}) is None
+    assert find_entry("openvino", KEY) is None
+
+
+@pytest.mark.parametrize("fault", ["cut", "changed", "gone", "no record", "record broken"])
+def test_a_damaged_entry_is_removed_and_said(
+    fault: str, folder: Path, caplog: pytest.LogCaptureFixture
+):
+    keep("tensorrt", KEY, write)
+    found = find_entry("tensorrt", KEY)
+    assert found is not None
+    engine, record = found / "engine.trt", found / "entry.json"
+    if fault == "cut":
+        engine.write_bytes(engine.read_bytes()[:100])
+    elif fault == "changed":
+        engine.write_bytes(b"enginf" * 1000)
+    elif fault == "gone":
+        engine.unlink()
+    elif fault == "no record":
+        record.unlink()
+    else:
+        record.write_text('{"key": 3')
+    assert find_entry("tensorrt", KEY) is None
+    assert "is damaged and made again" in caplog.text
+    assert not found.exists()
+    keep("tensorrt", KEY, write)
+    assert find_entry("tensorrt", KEY) == found
+
+
+def test_an_entry_of_another_machine_is_removed_and_said(
+    folder: Path, caplog: pytest.LogCaptureFixture
+):
+    """A folder copied under this name, with all its files right."""
+    keep("tensorrt", KEY, write)
+    found = find_entry("tensorrt", KEY)
+    assert found is not None
+    about = json.loads((found / "entry.json").read_text())
+    about["key"]["gpu"] = "NVIDIA L4"
+    (found / "entry.json").write_text(json.dumps(about))
+    assert find_entry("tensorrt", KEY) is None
+    assert "not of this machine or network" in caplog.text
+
+
+def test_an_entry_is_whole_or_not_there(folder: Path):
+    def fail(made: Path) -> None:
+        write(made)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        keep("tensorrt", KEY, fail)
+    assert find_entry("tensorrt", KEY) is None
+    assert list((folder / "tensorrt").iterdir()) == []
+
+
+def test_two_writers_at_once(folder: Path):
+    together = threading.Barrier(2)
+
+    def slow(made: Path) -> None:
+        write(made)
+        together.wait(timeout=60)
+
+    threads = [threading.Thread(target=keep, args=("tensorrt", KEY, slow)) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert find_entry("tensorrt", KEY) is not None
+    assert len(list((folder / "tensorrt").iterdir())) == 1
+
+
+def test_a_disk_that_does_not_let_us_is_said(folder: Path, caplog: pytest.LogCaptureFixture):
+    folder.write_text("a file where the folder should be")
+    with caplog.at_level(logging.INFO, logger="rtpose.cache"):
+        keep("tensorrt", KEY, write)
+    assert "not kept" in caplog.text
+
+
+def test_list_and_clear(folder: Path):
+    assert list(entries()) == []
+    keep("tensorrt", KEY, write)
+    keep("openvino", {"network": "abc"}, write)
+    listed = list(entries())
+    assert [entry.kind for entry in listed] == ["openvino", "tensorrt"]
+    assert listed[1].key == KEY and listed[1].size > 6000
+    assert clear() == listed
+    assert list(entries()) == [] and clear() == []
+
+
+def test_network_hash_changes_with_weights_only():
+    torch.manual_seed(0)
+    network = DCHourglass(Architecture(stacks=2, channels=4, joints=3, depth=1)).eval()
+    before = network_hash(network)
+    assert network_hash(network) == before
+    last = list(network.parameters())[-1]
+    with torch.no_grad():
+        last.view(-1)[0] += 1e-3
+    assert network_hash(network) != before
+    assert network_hash(nn.Conv2d(1, 1, 1)) != network_hash(nn.Conv2d(1, 1, 1))
