@@ -185,7 +185,7 @@ def test_a_snapshot_is_the_picture_shown(stage: Any, tmp_path: Path, caplog: Any
         (lambda view: len(view.shown) > 3, Action.SNAPSHOT),
         (lambda view: len(list(tmp_path.glob("*.png"))) == 1, Action.QUIT),
     )
-    with caplog.at_level(logging.WARNING):
+    with caplog.at_level(logging.WARNING, "rtpose"):
         _, view, _ = stage(script)
     [path] = tmp_path.glob("*.png")
     image = cv2.imread(str(path))

@@ -59,7 +59,7 @@ def test_a_lost_stream_comes_back_with_another_size(mjpeg: Start, caplog: pytest
     server = mjpeg()
     server.acts = [server.steady(count=5), None, None, server.steady(size=(96, 64))]
     waited = []
-    with camera(server.url) as source, caplog.at_level(logging.INFO):
+    with camera(server.url) as source, caplog.at_level(logging.INFO, "rtpose"):
         lost = threading.Event()
 
         def watch() -> None:
