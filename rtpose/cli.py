@@ -42,7 +42,7 @@ def root(
     logging.basicConfig(level=logging.WARNING, format="%(message)s", handlers=[handler])
     logging.getLogger("rtpose").setLevel(level)
     # building takes minutes, in which nobody should wonder whether anything happens
-    logging.getLogger("rtpose.engines.tensorrt").setLevel(logging.INFO)
+    logging.getLogger("rtpose.engines").setLevel(logging.INFO)
     if show_version:
         typer.echo(f"rtpose {version('rtpose')}")
         raise typer.Exit

@@ -61,6 +61,7 @@ class CompiledEngine:
         """
         for size in reversed(BUCKETS):
             if size <= self._batches.largest:
+                log.info("compiled: compiling for %d people at once", size)
                 self(torch.zeros(size, 3, self.input_size, self.input_size, dtype=torch.uint8))
         reference = EagerEngine(self._checkpoint, self.device, self._flip_test)
         found = parity.check(reference, self, self.input_size)

@@ -194,7 +194,9 @@ def build(network: nn.Module, crops: Tensor) -> bytes:
     exported = torch.export.export(network, (crops,))
     try:
         serialized = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
-            exported, arg_inputs=[crops]
+            exported,
+            arg_inputs=[crops],
+            device=torch_tensorrt.Device(gpu_id=crops.device.index or 0),
         )
     except torch.OutOfMemoryError:
         raise

@@ -140,8 +140,8 @@ def test_every_size_of_every_network_is_compiled(
     torch.manual_seed(0)
     real = torch.compile
     monkeypatch.setattr(torch, "compile", lambda n, **words: real(n, backend=backend, **words))
-    for _ in range(2):
-        network = DCHourglass(Architecture(stacks=1, channels=4, joints=2, depth=1))
+    for channels in (4, 8):
+        network = DCHourglass(Architecture(stacks=1, channels=channels, joints=2, depth=1))
         compiled_network = compiled._compile(
             HeatmapNetwork(network).eval(), torch.zeros(1, 3, 16, 16)
         )
