@@ -40,14 +40,12 @@ def accuracy(
     only: OnlyOption = "",
 ) -> None:
     """PCK@0.2 of the 12 joints all have, everybody in the boxes of the labels."""
-    record = _read()
-    scores: dict[str, dict[str, Any]] = record.setdefault("accuracy", {})
     splits = []
     for name in ("lsp_test", "val"):
         people = read_coco(data / f"{name}.json.gz", COCO17)
         splits.append(people.take(np.flatnonzero(people.labelled.any(1))[:limit]))
     for system in _chosen(weights, only):
-        scores[system.name] = rows = {}
+        rows: dict[str, dict[str, Any]] = {}
         for people in splits:
             job = system.job | {
                 "people": [
@@ -67,7 +65,7 @@ def accuracy(
                         "not_found": int(nobody[of_source].sum()),
                     }
         print(system.name, rows)
-        _write(record)
+        _record("accuracy", _read().get("accuracy", {}) | {system.name: rows})
 
 
 @app.command()
@@ -78,7 +76,6 @@ def speed(
     only: OnlyOption = "",
 ) -> None:
     """Frames a second from the file to everybody's joints; systems take turns."""
-    record = _read()
     systems = [system for system in _chosen(weights, only) if system.clips]
     fps: dict[str, dict[str, list[float]]] = {}
     found: dict[str, dict[str, list[float]]] = {}
@@ -93,7 +90,7 @@ def speed(
                 fps.setdefault(name, {}).setdefault(system.name, []).append(seen["fps"])
                 found.setdefault(name, {}).setdefault(system.name, []).append(seen["people"])
                 print(f"round {i + 1} of {rounds}: {name}: {system.name} {seen['fps']:.1f} fps")
-    record["speed"] = {
+    speeds = {
         name: {
             system: {
                 "fps": plain(measured(values, "fps")),
@@ -103,7 +100,7 @@ def speed(
         }
         for name, of_clip in fps.items()
     }
-    _write(record)
+    _record("speed", speeds)
 
 
 def _chosen(weights: Path, only: str) -> list[System]:
@@ -137,8 +134,10 @@ def _read() -> dict[str, Any]:
     return record
 
 
-def _write(record: dict[str, Any]) -> None:
-    record |= {
+def _record(half: str, figures: dict[str, Any]) -> None:
+    """Replace one half of the results; read again first, the other may have been measured."""
+    record = _read() | {
+        half: figures,
         "date": f"{datetime.date.today()}",
         "machine": describe(),
         "left_out": LEFT_OUT,

@@ -43,6 +43,9 @@ LIMB_JOINTS = tuple(
 )
 """The twelve joints that every pose network of the field predicts, whatever its convention."""
 
+TORSO = ("right_shoulder", "left_hip")
+"""Ends of the diagonal that PCK is measured in, except where a set has its own."""
+
 TORSO_THRESHOLD, HEAD_THRESHOLD = 0.2, 0.5
 
 _POINTS = 51
@@ -271,7 +274,12 @@ class Score:
     auc: float
 
 
-def score(scored: Scored, skeleton: Skeleton, comparison: Comparison = "<=") -> list[Score]:
+def score(
+    scored: Scored,
+    skeleton: Skeleton,
+    comparison: Comparison = "<=",
+    torso: tuple[str, str] = TORSO,
+) -> list[Score]:
     """All that can be said of some predictions, by source.
 
     PCKh needs a head size, PCK a torso: where nobody of a source has one, that row is absent.
@@ -281,11 +289,11 @@ def score(scored: Scored, skeleton: Skeleton, comparison: Comparison = "<=") -> 
     for source in dict.fromkeys(scored.people.sources):
         part = scored.of_source(source)
         people = part.people
-        torso = torso_reference(people.joints, people.labelled, skeleton)
+        lengths = torso_reference(people.joints, people.labelled, skeleton, ends=torso)
         limbs = _only(people.labelled, skeleton, LIMB_JOINTS)
         measures = [
-            (f"PCK@{TORSO_THRESHOLD}, 12 joints", limbs, torso, TORSO_THRESHOLD),
-            (f"PCK@{TORSO_THRESHOLD}, all joints", people.labelled, torso, TORSO_THRESHOLD),
+            (f"PCK@{TORSO_THRESHOLD}, 12 joints", limbs, lengths, TORSO_THRESHOLD),
+            (f"PCK@{TORSO_THRESHOLD}, all joints", people.labelled, lengths, TORSO_THRESHOLD),
         ]
         if people.head_sizes is not None or "head_top" in skeleton.index:
             heads = _head_sizes(people, skeleton)

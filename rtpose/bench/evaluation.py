@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from rtpose.bench.accuracy import (
+    TORSO,
     Found,
     Score,
     Scored,
@@ -31,6 +32,7 @@ from rtpose.skeleton import COCO17, FLIC11, LSP14, MPII16, Skeleton
 GIVEN, DETECTED = "in the labels' boxes", "in our detector's boxes"
 
 _SKELETONS = {"MPII Human Pose": MPII16, "FLIC": FLIC11, "Leeds Sports Poses": LSP14}
+FLIC_TORSO = ("left_shoulder", "right_hip")
 _USUAL_SPLITS = ("val", "test")
 
 
@@ -51,6 +53,11 @@ class Split:
     def skeleton(self) -> Skeleton:
         """The set's own."""
         return _SKELETONS.get(self.dataset.format, COCO17)
+
+    @property
+    def torso(self) -> tuple[str, str]:
+        """Ends of the torso: FLIC's released code takes the other diagonal than we."""
+        return FLIC_TORSO if self.dataset.format == "FLIC" else TORSO
 
     def read(self, skeleton: Skeleton) -> tuple[People, list[str]]:
         """The people with joints by hand, and a line on each kind that is left out.
@@ -179,10 +186,12 @@ def evaluate(
     return Accuracy(
         people=len(people),
         scores={
-            GIVEN: score(given, skeleton, comparison),
-            DETECTED: score(detected, skeleton, comparison),
+            GIVEN: score(given, skeleton, comparison, split.torso),
+            DETECTED: score(detected, skeleton, comparison, split.torso),
         },
-        variants={v: _firsts(score(s, skeleton, comparison)) for v, s in variants.items()},
+        variants={
+            v: _firsts(score(s, skeleton, comparison, split.torso)) for v, s in variants.items()
+        },
         precision=precision,
         notes=notes + missing,
     )
@@ -207,7 +216,7 @@ def evaluate_predictions(
     precision, missing = _precision(split, people, skeleton, {path.name: _as_found(predicted)})
     return Accuracy(
         people=len(people),
-        scores={path.name: score(predicted, skeleton, comparison)},
+        scores={path.name: score(predicted, skeleton, comparison, split.torso)},
         variants={},
         precision=precision,
         notes=notes + missing,

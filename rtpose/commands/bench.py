@@ -176,7 +176,11 @@ def accuracy(
     part = find_split(data, split, annotations)
     about = {
         "machine": describe(),
-        "settings": {"data": f"{part.dataset.format}, {part.name}", "right": f"error {comparison}"},
+        "settings": {
+            "data": f"{part.dataset.format}, {part.name}",
+            "right": f"error {comparison}",
+            "torso": " to ".join(part.torso),
+        },
     }
     if predictions:
         joints = SKELETONS[skeleton] if skeleton else part.skeleton

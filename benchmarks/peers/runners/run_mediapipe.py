@@ -13,6 +13,7 @@ from mediapipe.tasks.python import BaseOptions, vision
 from protocol import box_in_square, carry_back, closest, cut_square, frames, main
 
 MARGIN = 1.25
+"""Side of the square over the longer side of the box; better than 1.1 and 1.5 on val."""
 SIZE = 512
 """Side in pixels of the squares handed over; its networks scale them down further."""
 

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 import scipy.io
 
-from rtpose.bench.accuracy import score
+from rtpose.bench.accuracy import Scored, score
 from rtpose.bench.evaluation import evaluate_predictions, find_split
 from rtpose.bench.predictions import read_predictions
 from rtpose.datasets.people import People
 from rtpose.errors import RtposeError
-from rtpose.skeleton import LSP14, MPII16
+from rtpose.skeleton import FLIC11, LSP14, MPII16
 
 COUNT = 20
 
@@ -116,3 +116,19 @@ def test_newells_released_predictions(shared: Path):
     # the file counts from 1: taken from 0, all joints are a pixel off
     off = evaluate_predictions(split, released, MPII16, first_pixel=0)
     assert next(iter(off.scores.values()))[0].auc < scores[0].auc - 0.1
+
+
+def test_flic_is_measured_by_its_own_torso(shared: Path, tmp_path: Path):
+    split = find_split(shared / "flic")
+    people, _ = split.read(FLIC11)
+    predicted = people.joints.copy()
+    a, b = (FLIC11.index[joint] for joint in ("left_shoulder", "right_hip"))
+    torso = np.linalg.norm(people.joints[:, a] - people.joints[:, b], axis=1)
+    predicted[..., 0] += 0.19 * torso[:, None]
+    result = evaluate_predictions(split, write(tmp_path / "a.json", predicted), FLIC11)
+    (scores,) = result.scores.values()
+    assert scores[0].measure == "PCK@0.2, 12 joints" and scores[0].means.a16 == 100
+    assert scores[0].people + scores[0].without_reference == len(people) == 1016
+    # from shoulder to hip on the other side the torso is sometimes shorter
+    other = Scored(np.dstack([predicted, np.ones(predicted.shape[:2])]), people)
+    assert score(other, FLIC11)[0].means.a16 < 100
