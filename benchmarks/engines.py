@@ -17,8 +17,8 @@ import numpy as np
 import torch
 import typer
 
-from benchmarks.machine import describe
 from benchmarks.roofline import count_work, floor_s, measure_device, seconds
+from rtpose.bench.machine import describe
 from rtpose.checkpoint import Checkpoint, load_checkpoint
 from rtpose.detector import load_detector
 from rtpose.engines import parity

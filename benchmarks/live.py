@@ -22,8 +22,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from benchmarks.machine import describe
 from benchmarks.synthetic_camera import read_stamp, synthetic_camera
+from rtpose.bench.machine import describe
 from rtpose.commands.options import Settings
 from rtpose.commands.setup import Setup, set_up
 from rtpose.live import Session

@@ -22,7 +22,7 @@ import cv2
 import numpy as np
 import typer
 
-from benchmarks.machine import describe
+from rtpose.bench.machine import describe
 from rtpose.commands.options import Settings
 from rtpose.commands.setup import Setup, set_up
 from rtpose.media.sinks import VideoWriter

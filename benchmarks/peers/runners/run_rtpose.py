@@ -11,10 +11,11 @@ import torch
 from protocol import main
 
 from rtpose.estimator import Estimator, load_estimator
+from rtpose.follow import Follower
 from rtpose.media.sources import VideoFile
 from rtpose.skeleton import COCO17
-from rtpose.stream import pose_frames
-from rtpose.tracker import Tracker
+from rtpose.smoothing import Smoother
+from rtpose.stream import every_frame
 
 
 def _load(job: dict[str, Any]) -> Estimator:
@@ -43,7 +44,10 @@ def follow(job: dict[str, Any]):
 
     def run(clip: Path, people: int) -> Iterator[int]:
         with VideoFile(clip) as file:
-            for result in pose_frames(file, estimator, Tracker()):
+            follower = Follower(
+                estimator.detector, estimator.place_joints, smooth=Smoother().update
+            )
+            for result in every_frame(file, follower.look, follower.place):
                 yield len(result.poses)
 
     return run
