@@ -107,6 +107,12 @@ def fit(
             source: overall(torso_pck(scored.of_source(source), skeleton))
             for source in dict.fromkeys(val.sources)
         }
+        each = {source: value for source, value in each.items() if not math.isnan(value)}
+        if not each:
+            raise RtposeError(
+                "nobody to choose weights by: no validation person has both right shoulder and "
+                "left hip labelled, whose distance PCK is measured in"
+            )
         for name, rows in (
             ("predictions", even_rows(scored, _SHOWN)),
             ("worst", worst_rows(scored, skeleton, _SHOWN)),

@@ -25,7 +25,10 @@ def worst_rows(scored: Scored, skeleton: Skeleton, count: int) -> list[int]:
     people = scored.people
     reference = torso_reference(people.joints, people.labelled, skeleton)
     off = np.linalg.norm(scored.joints[..., :2] - people.joints, axis=-1) / reference[:, None]
-    mean = np.nanmean(np.where(people.labelled, off, np.nan), axis=1)
+    known = people.labelled & np.isfinite(off)
+    mean = np.where(known, off, 0).sum(axis=1) / np.where(
+        known.any(axis=1), known.sum(axis=1), np.nan
+    )
     usable = np.flatnonzero(np.isfinite(mean))
     return [int(i) for i in usable[np.argsort(-mean[usable])][:count]]
 

@@ -13,7 +13,7 @@ import platformdirs
 
 from rtpose.shipped import weights_folder
 
-CACHE = Path(platformdirs.user_cache_path("rtpose")) / "peers"
+CACHE = Path(platformdirs.user_cache_path("rtpose-benchmarks")) / "peers"
 RUNNERS = Path(__file__).parent / "runners"
 
 LEFT_OUT = {

@@ -165,6 +165,11 @@ def read_picture(path: Path) -> Image | None:
     """A picture as (H, W, 3) uint8 BGR; None where it is missing, broken or cut short."""
     try:
         data = path.read_bytes()
+        # OpenCV goes first: asked about what is no picture, a Pillow that ultralytics has patched
+        # tries to import pi_heif
+        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+        if image is None:
+            return None
         # OpenCV fills up a picture cut short with grey, and says so to nobody. At an eighth of
         # the size, which JPEG has for little, Pillow finds it out.
         with PIL.Image.open(io.BytesIO(data)) as picture:
@@ -172,5 +177,4 @@ def read_picture(path: Path) -> Image | None:
             picture.load()
     except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError):
         return None
-    image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR)
-    return None if image is None else image.astype(np.uint8, copy=False)
+    return image.astype(np.uint8, copy=False)

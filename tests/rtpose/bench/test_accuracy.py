@@ -115,7 +115,7 @@ def test_variants_are_what_the_estimator_says(people: People, drawn_people: Path
     found = predict_variants(people, drawn_people, estimator)
     assert tuple(found) == VARIANTS
     for flip in (False, True):
-        plain = predict(people, drawn_people, estimator.engine, BODY21, flip)
+        plain = predict(people, drawn_people, EagerEngine(tiny, flip_test=flip), BODY21)
         np.testing.assert_allclose(found[Variant(flip, True)].joints, plain.joints, atol=1e-3)
         # a quarter of a cell of 4 pixels, in crops of 125 by 64
         shift = found[Variant(flip, True)].joints - found[Variant(flip, False)].joints
@@ -136,7 +136,7 @@ def test_our_detectors_boxes(people: People, drawn_people: Path, tiny: Checkpoin
     scored, missed, found = predict_found(people, drawn_people, estimator)
     assert missed == 2 and len(found.pictures) == 6
     assert np.isnan(scored.joints[:2]).all()
-    given = predict(people, drawn_people, estimator.engine, BODY21, False)
+    given = predict(people, drawn_people, estimator.engine, BODY21)
     # the drawn figures all have the same box
     np.testing.assert_allclose(scored.joints[2:], given.joints[2:], atol=1e-3)
     assert overall(torso_pck(scored, BODY21)) <= 75

@@ -11,7 +11,7 @@ import pytest
 from rtpose.bench.measured import Measured, Percentiles
 from rtpose.bench.plot import check_plot, plot_stages
 from rtpose.bench.report import doubts, plain
-from rtpose.bench.speed import CROWDS, STAGES, CpuClock, Speed, measure_speed, time_stages
+from rtpose.bench.speed import CROWDS, STAGES, WAYS, CpuClock, Speed, measure_speed, time_stages
 from rtpose.checkpoint import Checkpoint
 from rtpose.engines.eager import EagerEngine
 from rtpose.errors import RtposeError
@@ -65,7 +65,7 @@ def test_all_of_it(estimator: Estimator, clip: Path, tmp_path: Path):
     speed = measure_speed(estimator, clip, clip, tmp_path, 2, told.append)
     assert (speed.frames, speed.people) == (9, 2.0)
     assert tuple(speed.stages) == STAGES
-    assert set(speed.fps) == {"detector every frame", "detector every frame, drawn and written"}
+    assert set(speed.fps) == {name + how for name in WAYS for how in ("", ", drawn and written")}
     assert [crowd.people for crowd in speed.crowds] == list(CROWDS)
     assert {crowd.found for crowd in speed.crowds} == {2}
     assert speed.latency.p50.value >= speed.stages["pose"].p50.value
