@@ -7,7 +7,6 @@ import os
 import platform
 import sys
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +17,7 @@ from rtpose.checkpoint import load_checkpoint
 from rtpose.engines.available import ENGINES, why_not
 from rtpose.errors import RtposeError
 from rtpose.gpu import installed_gpus, unused_gpu
+from rtpose.host import installed_version, processor
 from rtpose.shipped import shipped_detector, weights_folder
 from rtpose.yolo import load_model
 
@@ -61,7 +61,7 @@ def examine() -> list[Finding]:
 
 
 def _system() -> list[Finding]:
-    found = [(name, _version(name)) for name in PACKAGES]
+    found = [(name, installed_version(name)) for name in PACKAGES]
     missing = [name for name, number in found if number is None]
     return [
         Finding("system", f"{platform.platform()}, Python {platform.python_version()}"),
@@ -71,7 +71,7 @@ def _system() -> list[Finding]:
 
 
 def _devices() -> list[Finding]:
-    lines = [Finding("cpu", f"{_processor()}, {os.cpu_count()} cores")]
+    lines = [Finding("cpu", f"{processor()}, {os.cpu_count()} cores")]
     gpus = installed_gpus()
     lines += [Finding("gpu", f"{gpu.name}, driver {gpu.driver}") for gpu in gpus]
     if torch.cuda.is_available():
@@ -173,21 +173,6 @@ def _cache() -> list[Finding]:
     found = list(entries())
     size = sum(entry.size for entry in found) / 1e6
     return [Finding("cache", f"{len(found)} entries, {size:.0f} MB, {cache_folder()}")]
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((s.split(":")[1].strip() for s in lines if s.startswith("model name")), "unknown")
 
 
 def _hash(path: Path) -> str:

@@ -81,7 +81,8 @@ def compare(
 ) -> list[Result]:
     """Train every variant with every seed, and score each on every split, without flip test.
 
-    A run that is complete is not made again, one that was cut short goes on.
+    A run that is complete is not made again, one that was cut short goes on; what was scored is
+    kept beside the run. Returned is all that is in the folder, from earlier calls too.
 
     Parameters
     ----------
@@ -104,7 +105,6 @@ def compare(
     unknown = [name for name in variants if name not in VARIANTS]
     if unknown:
         raise RtposeError(f"unknown variant {unknown[0]!r}: choose {', '.join(VARIANTS)}")
-    results = []
     for seed in seeds:
         for name in variants:
             own = replace(config, network=VARIANTS[name](config.network), seed=seed)
@@ -113,8 +113,14 @@ def compare(
                 alone = Processes(0, 1, device)
                 fit(own, data, folder, resume=folder.checkpoint.exists(), processes=alone)
                 (folder.path / "done").touch()
-            results += [_score(name, seed, folder, data, split, device) for split in splits]
-    return results
+            for split in splits:
+                kept = folder.path / f"score-{split}.json"
+                if not kept.exists():
+                    result = _score(name, seed, folder, data, split, device)
+                    kept.write_text(json.dumps(vars(result)))
+    found = [Result(**json.loads(path.read_text())) for path in out.glob("*/score-*.json")]
+    order = list(VARIANTS)
+    return sorted(found, key=lambda r: (r.split, order.index(r.variant), r.seed))
 
 
 def _score(name: str, seed: int, folder: RunFolder, data: Path, split: str, device: str) -> Result:
@@ -136,9 +142,10 @@ def _score(name: str, seed: int, folder: RunFolder, data: Path, split: str, devi
 
 
 def markdown(results: list[Result]) -> str:
-    """The paper's Table 1 with our numbers: means over the seeds, and the totals' range."""
+    """The paper's Table 1 with our numbers: means over the seeds, and each seed's totals."""
     lines = [
-        f"| set | network | parameters | {' | '.join(COLUMNS)} | Total | range | PCK@0.2 | range |",
+        f"| set | network | parameters | {' | '.join(COLUMNS)} "
+        "| Total | by seed | PCK@0.2 | by seed |",
         "|---" * (len(COLUMNS) + 7) + "|",
     ]
     for split in dict.fromkeys(r.split for r in results):
@@ -148,7 +155,7 @@ def markdown(results: list[Result]) -> str:
             cells = [f"{value:.1f}" for value in joints]
             for values in ([r.total for r in same], [r.torso for r in same]):
                 cells.append(f"**{statistics.fmean(values):.2f}**")
-                cells.append(f"{min(values):.2f} to {max(values):.2f}")
+                cells.append(", ".join(f"{value:.2f}" for value in values))
             size = f"{same[0].parameters / 1e6:.3f} M"
             lines.append(f"| {split} | {name} | {size} | {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"

@@ -5,13 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import sys
-from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
 import torch
 
 from rtpose.detector import PersonDetector, UltralyticsDetector
 from rtpose.estimator import Estimator
+from rtpose.host import installed_version, processor
 
 PACKAGES = ("rtpose", "torch", "openvino", "torch-tensorrt", "ultralytics", "opencv-python", "av",
             "numpy")  # fmt: skip
@@ -19,13 +18,13 @@ PACKAGES = ("rtpose", "torch", "openvino", "torch-tensorrt", "ultralytics", "ope
 
 def describe() -> dict[str, str]:
     """Processor, cores, GPU, load, Python and the versions of what does the work."""
-    about = {"processor": _processor(), "cores": str(os.cpu_count())}
+    about = {"processor": processor(), "cores": str(os.cpu_count())}
     if torch.cuda.is_available():
         about["gpu"] = torch.cuda.get_device_name()
     if hasattr(os, "getloadavg"):  # not on Windows
         about["load"] = f"{os.getloadavg()[0]:.1f}"
     about |= {"system": platform.platform(), "python": platform.python_version()}
-    return about | {name: found for name in PACKAGES if (found := _version(name))}
+    return about | {name: found for name in PACKAGES if (found := installed_version(name))}
 
 
 def described(model: str, estimator: Estimator, flip_test: bool) -> dict[str, str]:
@@ -58,18 +57,3 @@ def gpu_used_mb(device: str) -> float | None:
         return None
     free, total = torch.cuda.mem_get_info(device)
     return (total - free) / 1e6
-
-
-def _version(package: str) -> str | None:
-    try:
-        return version(package)
-    except PackageNotFoundError:
-        return None
-
-
-def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((s.split(":")[1].strip() for s in lines if s.startswith("model name")), "unknown")

@@ -95,7 +95,7 @@ def test_compare(
     assert "chain" in shown and "dense" in shown and "Ankle" in shown
     results = json.loads((run / "compare.json").read_text())
     assert [(r["variant"], r["seed"]) for r in results] == [
-        ("chain", 0), ("dense", 0), ("chain", 1), ("dense", 1)
+        ("chain", 0), ("chain", 1), ("dense", 0), ("dense", 1)
     ]  # fmt: skip
     sizes = {r["variant"]: r["parameters"] for r in results}
     assert sizes["dense"] - sizes["chain"] == (8 + 21) * 8  # one long link, from first to third

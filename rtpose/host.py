@@ -1,0 +1,24 @@
+"""What this machine is: its processor, and the versions of what is installed."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+
+def installed_version(package: str) -> str | None:
+    """Version of an installed package; None if it is not there."""
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return None
+
+
+def processor() -> str:
+    """Name of the processor, as well as the system knows it."""
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    return next((s.split(":")[1].strip() for s in lines if s.startswith("model name")), "unknown")
