@@ -26,6 +26,7 @@ from rtpose.skeleton import BODY21
 from training.batches import Batch, stream_batches
 from training.config import TrainConfig, read_config
 from training.optimisers import make_optimisers
+from training.parallel import Processes
 from training.store import STORE_SIDE, Store
 from training.train import build_network, train_step
 
@@ -59,10 +60,12 @@ def measure(
     network, skeleton = build_network(config)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimisers = make_optimisers(network, config.optimiser)
+    alone = Processes(0, 1, device)
+    every_stack = alone.every_stack(network)
 
     def train(batches: Iterator[Batch]) -> None:
         for _ in range(steps):
-            train_step(network, optimisers, next(batches), config)
+            train_step(network, optimisers, next(batches), config, alone, every_stack)
 
     def drain(batches: Iterator[Batch]) -> None:
         for _ in range(steps):
@@ -82,7 +85,7 @@ def measure(
             stream = stream_batches(store, skeleton, config, 0, size, device)
             for _ in range(6):  # more than wait ahead
                 batch = next(stream)
-            train_step(network, optimisers, batch, config)
+            train_step(network, optimisers, batch, config, alone, every_stack)
             found["batches alone"].append(rate(drain, stream))
             found["training"].append(rate(train, stream))
             del stream
