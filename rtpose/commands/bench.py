@@ -27,7 +27,6 @@ from rtpose.errors import RtposeError
 if TYPE_CHECKING:  # these import torch, which --help must not wait for
     from rtpose.bench.evaluation import Accuracy
     from rtpose.bench.speed import Speed
-    from rtpose.estimator import Estimator
 
 Comparison = Literal["<=", "<"]
 
@@ -112,6 +111,7 @@ def speed(
     from rtpose.bench.plot import check_plot, plot_stages
     from rtpose.bench.report import speed_tables
     from rtpose.bench.speed import measure_speed
+    from rtpose.commands.setup import load_networks
     from rtpose.engines.select import select_device
     from rtpose.media.sample import write_sample
     from rtpose.media.sources import VideoFile
@@ -126,7 +126,8 @@ def speed(
         with VideoFile(clip or sample) as file:
             size = f"{file.info.width}x{file.info.height}"
         gpu_before_mb = gpu_used_mb(select_device(settings.device))
-        estimator = _load(settings)
+        estimator = load_networks(settings)
+        estimator.engine.warm_up()
         with console.status("warming up") as status:
             result = measure_speed(
                 estimator,
@@ -167,6 +168,7 @@ def accuracy(
     from rtpose.bench.machine import describe, described
     from rtpose.bench.plot import check_plot, plot_curves
     from rtpose.bench.report import accuracy_tables
+    from rtpose.commands.setup import load_networks
     from rtpose.skeleton import SKELETONS
 
     if plot:
@@ -187,33 +189,14 @@ def accuracy(
         about["settings"] |= {"predictions": predictions.name, "joints": joints.name}
         result = evaluate_predictions(part, predictions, joints, comparison, first_pixel)
     else:
-        plain = _load(replace(settings, flip_test=False))
-        flipping = _load(settings) if settings.flip_test else None
+        plain = load_networks(replace(settings, flip_test=False))
+        flipping = load_networks(settings) if settings.flip_test else None
         about["settings"] |= described(settings.model, flipping or plain, settings.flip_test)
         with console.status("reading labels") as status:
             result = evaluate(part, plain, flipping, comparison, status.update)
     if plot:
         plot_curves(result, f"{part.dataset.format}, {part.name}", plot)
     _show(about, "accuracy", result, accuracy_tables(result), as_json)
-
-
-def _load(settings: Settings) -> Estimator:
-    import torch
-
-    from rtpose.estimator import load_estimator
-
-    estimator = load_estimator(
-        settings.model,
-        device=settings.device,
-        engine=settings.engine,
-        detector=settings.detector,
-        flip_test=settings.flip_test,
-    )
-    if estimator.engine.name == "openvino":
-        # as `rtpose video` does, and for its reasons
-        torch.set_num_threads(1)
-    estimator.engine.warm_up()
-    return estimator
 
 
 def _show(

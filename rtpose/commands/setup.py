@@ -57,14 +57,13 @@ class Setup:
         )
 
 
-def set_up(settings: Settings) -> Setup:
-    """Load the networks.
+def load_networks(settings: Settings) -> Estimator:
+    """Load the networks that the settings name; the pose network is still to be warmed up.
 
     Raises
     ------
     RtposeError
-        See `rtpose.estimator.load_estimator`; or if the skeleton to be drawn is unknown or has
-        joints that the network does not predict.
+        See `rtpose.estimator.load_estimator`.
     """
     estimator = load_estimator(
         settings.model,
@@ -78,6 +77,19 @@ def set_up(settings: Settings) -> Setup:
         # torch's threads go on spinning after each small operation and take the cores that
         # openvino is about to use: the detector is half as fast again without them
         torch.set_num_threads(1)
+    return estimator
+
+
+def set_up(settings: Settings) -> Setup:
+    """Load the networks.
+
+    Raises
+    ------
+    RtposeError
+        See `rtpose.estimator.load_estimator`; or if the skeleton to be drawn is unknown or has
+        joints that the network does not predict.
+    """
+    estimator = load_networks(settings)
     shown = find_skeleton(settings.skeleton, estimator.skeleton)
     estimator.engine.warm_up()
     follower = Follower(
