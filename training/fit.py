@@ -8,7 +8,6 @@ import logging
 import math
 from collections.abc import Callable
 from contextlib import ExitStack
-from functools import partial
 from pathlib import Path
 
 from rtpose.bench.accuracy import overall, predict, torso_pck
@@ -19,7 +18,7 @@ from rtpose.engines.eager import EagerEngine
 from rtpose.errors import RtposeError
 from rtpose.network import DCHourglass
 from rtpose.skeleton import SKELETONS
-from training.batches import draw_chances, host_crops, make_batch
+from training.batches import stream_batches
 from training.config import TrainConfig
 from training.curves import draw_curves
 from training.data import training_people
@@ -131,11 +130,8 @@ def fit(
         save_checkpoint(folder.best, Checkpoint(network, skeleton, size, about=about))
 
     folder.path.mkdir(parents=True, exist_ok=True)
-    chances = draw_chances(store.people.sources, config.data.source_weights)
     if processes.first:
-        shown = make_batch(
-            store, partial(host_crops, store), chances, skeleton, config, 0, config.phases[0].size
-        )
+        shown = next(stream_batches(store, skeleton, config, 0, config.phases[0].size, "cpu"))
         write_picture(folder.path / "augmented.jpg", batch_sheet(shown, skeleton))
     with ExitStack() as stack:
         show: Callable[[Progress], None] = log_progress

@@ -11,7 +11,6 @@ import json
 import logging
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,14 +52,6 @@ class Store:
 
     def __len__(self) -> int:
         return len(self.people)
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        """Travel to other processes by the map's name, not by its gigabytes."""
-        return _reopen, (self.crops.filename, self.joints, self.weights, self.people)
-
-
-def _reopen(path: str, *rest: Any) -> Store:
-    return Store(np.load(path, mmap_mode="c"), *rest)
 
 
 def trusted_joints(

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 from contextlib import nullcontext
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +17,7 @@ from rtpose.checkpoint import load_checkpoint
 from rtpose.datasets.coco import read_coco
 from rtpose.errors import RtposeError
 from rtpose.skeleton import BODY21
-from training.batches import draw_chances, host_crops, make_batch
+from training.batches import crops_reader, draw_chances, make_batch
 from training.config import TrainConfig, parse
 from training.parallel import ALONE, Processes, join_processes
 from training.store import Store, open_store
@@ -53,7 +52,7 @@ def gradients(
     network.eval()
     chances = draw_chances(store.people.sources, {})
     batch = make_batch(
-        store, partial(host_crops, store), chances, skeleton, CONFIG, 0, 64, processes.part
+        store, crops_reader(store, "cpu"), chances, skeleton, CONFIG, 0, 64, processes.part
     )
     optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
     every_stack = processes.every_stack(network)
@@ -99,7 +98,7 @@ def test_two_processes_have_the_gradients_of_one(store: Store, tmp_path: Path):
 
 def test_parts_make_up_the_batch(store: Store):
     chances = draw_chances(store.people.sources, {})
-    crops_of = partial(host_crops, store)
+    crops_of = crops_reader(store, "cpu")
     whole = make_batch(store, crops_of, chances, BODY21, CONFIG, 3, 64)
     parts = [
         make_batch(store, crops_of, chances, BODY21, CONFIG, 3, 64, Processes(rank, 2, "cpu").part)
