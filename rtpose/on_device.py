@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from rtpose.geometry import crop_to_frame
+from rtpose.geometry import crop_to_frame, halvings
 from rtpose.letterbox import PAD_VALUE, Letterbox
 from rtpose.pose import FloatArray, Image
 from rtpose.yolo import DISTANCE_BINS, grid
@@ -136,7 +136,7 @@ def cut_squares(frame: Tensor, squares: FloatArray, size: int) -> Tensor:
 
 def _shrink_factors(squares: FloatArray, size: int, height: int, width: int) -> FloatArray:
     """Side of the blocks that are averaged before sampling, (N,) whole numbers; 1 is none."""
-    factors = np.maximum(squares[:, 2] // size, 1)
+    factors = 2.0 ** halvings(squares[:, 2], size)
     columns, rows = (_blocks(squares, factors, axis, n)[1] for axis, n in ((0, width), (1, height)))
     # of a square that holds no whole block of the frame nothing is left to average
     return np.where((columns >= 1) & (rows >= 1), factors, 1).astype(np.float32)
