@@ -17,14 +17,18 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rtpose.on_device import Picture
 from rtpose.pose import FloatArray, Frame, FrameResult, Image, Pose
 from rtpose.tracker import Tracker
 from rtpose.yolo import box_iou
 
-FindPeople = Callable[[Image], tuple[FloatArray, FloatArray]]
+Upload = Callable[[Image], Picture]
+"""A frame's picture to where the networks take it from, complete when it returns."""
+
+FindPeople = Callable[[Picture], tuple[FloatArray, FloatArray]]
 """A detector: picture to boxes (N, 4) xyxy in pixels and scores (N,)."""
 
-PlaceJoints = Callable[[Image, FloatArray], FloatArray]
+PlaceJoints = Callable[[Picture, FloatArray], FloatArray]
 """A pose network: picture and boxes (N, 4) to joints (N, K, 3)."""
 
 Smooth = Callable[[tuple[Pose, ...], float], tuple[Pose, ...]]
@@ -53,9 +57,13 @@ _SEARCH_S = 0.3
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
-    """A frame and what the detector found in it; None where it was not asked."""
+    """A frame, its picture where the networks are, and what the detector found in it.
+
+    None is found where it was not asked.
+    """
 
     frame: Frame
+    picture: Picture
     found: tuple[FloatArray, FloatArray] | None
 
 
@@ -70,6 +78,9 @@ class Follower:
         Picture and boxes (N, 4) to joints (N, K, 3).
     tracker : Tracker, optional
         Gives ids and tells where people should be by now.
+    upload : callable, optional
+        Called once for each frame; the other two get what it gives. Without it they get the
+        frame's own picture.
     detect_every : int
         The detector runs on every n-th frame, on all that are more than half a second after the
         last detected one, and on those in which somebody followed is lost.
@@ -88,6 +99,7 @@ class Follower:
         place_joints: PlaceJoints,
         tracker: Tracker | None = None,
         *,
+        upload: Upload = lambda image: image,
         detect_every: int = 1,
         smooth: Smooth | None = None,
     ) -> None:
@@ -95,6 +107,7 @@ class Follower:
             raise ValueError(f"detect_every must be at least 1, not {detect_every}")
         self._detect = detect
         self._place_joints = place_joints
+        self._upload = upload
         self._tracker = tracker or Tracker()
         self._detect_every = detect_every
         self._smooth = smooth
@@ -117,36 +130,37 @@ class Follower:
         self._frames_since += 1
         early = self._due_s - NEWCOMER_S  # the last detection, unless the clock was set back
         if self._frames_since < self._detect_every and early <= frame.time_s < self._due_s:
-            return Look(frame, None)
+            return Look(frame, self._upload(frame.image), None)
         self._frames_since = 0
         self._due_s = frame.time_s + NEWCOMER_S
-        return Look(frame, self._find(frame.image))
+        picture = self._upload(frame.image)
+        return Look(frame, picture, self._find(picture))
 
     def place(self, look: Look) -> FrameResult:
         """Place the joints of everyone and give ids; call it in the same order."""
-        frame, found = look.frame, look.found
-        poses = self._follow(frame) if found is None else None
+        frame, picture, found = look.frame, look.picture, look.found
+        poses = self._follow(frame, picture) if found is None else None
         detected = poses is None
         if poses is None:
-            poses = self._pose(frame.image, *(found or self._find(frame.image)))
+            poses = self._pose(picture, *(found or self._find(picture)))
         poses = self._tracker.update(poses, frame.time_s)
         self._remember(frame, poses, detected)
         if self._smooth:
             poses = self._smooth(poses, frame.time_s)
         return FrameResult(frame, poses)
 
-    def _find(self, image: Image) -> tuple[FloatArray, FloatArray]:
+    def _find(self, picture: Picture) -> tuple[FloatArray, FloatArray]:
         with self._detector_free:
-            return self._detect(image)
+            return self._detect(picture)
 
-    def _pose(self, image: Image, boxes: FloatArray, scores: FloatArray) -> tuple[Pose, ...]:
-        joints = self._place_joints(image, boxes)
+    def _pose(self, picture: Picture, boxes: FloatArray, scores: FloatArray) -> tuple[Pose, ...]:
+        joints = self._place_joints(picture, boxes)
         return tuple(
             Pose(box, float(score), points)
             for box, score, points in zip(boxes, scores, joints, strict=True)
         )
 
-    def _follow(self, frame: Frame) -> tuple[Pose, ...] | None:
+    def _follow(self, frame: Frame, picture: Picture) -> tuple[Pose, ...] | None:
         """Everyone of the last frame, or None if that takes the detector."""
         if frame.image.shape != self._shape or 0 <= frame.time_s - self._missing_s <= _SEARCH_S:
             return None
@@ -158,7 +172,7 @@ class Follower:
         image, known = frame.image, [self._known[identity] for identity in expected]
         last = [(j.astype(np.float32), b.astype(np.float32)) for j, b in expected.values()]
         before = [_box_with(box, joints, image) for joints, box in last]
-        joints = self._place_joints(image, np.stack(before))
+        joints = self._place_joints(picture, np.stack(before))
         if any(j[:, 2].mean() < _FALL * k.joints for j, k in zip(joints, known, strict=True)):
             return None
         around = np.stack([_around(points) for points in joints])

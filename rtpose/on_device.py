@@ -47,12 +47,17 @@ def own_stream(device: str) -> Iterator[None]:
 
 
 def upload(image: Image, device: str) -> Tensor:
-    """A frame in device memory, (H, W, 3) uint8; from pinned memory, without waiting."""
+    """A frame in device memory, (H, W, 3) uint8; from pinned memory, complete on return.
+
+    It is waited for, 0.3 ms at 1080p over PCIe 4, for another thread's stream may read it next.
+    """
     frame = torch.from_numpy(np.ascontiguousarray(image))
     if not device.startswith("cuda"):
         return frame.to(device)
     with own_stream(device):
-        return frame.pin_memory().to(device, non_blocking=True)
+        there = frame.pin_memory().to(device, non_blocking=True)
+        torch.cuda.current_stream(device).synchronize()
+        return there
 
 
 def letterbox_frames(frames: Tensor, plan: Letterbox) -> Tensor:

@@ -55,6 +55,7 @@ def _follow(
     follower = Follower(
         estimator.detector,
         estimator.place_joints,
+        upload=estimator.upload,
         detect_every=detect_every,
         smooth=Smoother().update,
     )

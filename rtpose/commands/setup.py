@@ -95,6 +95,7 @@ def set_up(settings: Settings) -> Setup:
     follower = Follower(
         estimator.detector,
         estimator.place_joints,
+        upload=estimator.upload,
         detect_every=settings.detect_every,
         smooth=Smoother().update if settings.smooth else None,
     )

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from rtpose.estimator import load_estimator
 from rtpose.follow import NEWCOMER_S, Follower
 from rtpose.media.sample import write_sample
 from rtpose.media.sources import VideoFile
+from rtpose.on_device import Picture
 from rtpose.pose import Frame, FrameResult, Image
 from rtpose.stream import every_frame
 
@@ -193,6 +195,30 @@ def test_the_detector_is_never_asked_by_two_at_once():
     follower = Follower(detect, scene.place, detect_every=2)
     results = every_frame((scene.frame(i) for i in range(200)), follower.look, follower.place)
     assert len(list(results)) == 200
+
+
+def test_each_frame_is_uploaded_once_and_only_that_is_looked_at():
+    scene = Scene((0, 9, 50))
+    scene.wrong = {7}  # detected out of turn
+    uploaded: list[int] = []
+
+    def upload(image: Image) -> torch.Tensor:
+        uploaded.append(number(image))
+        return torch.from_numpy(image.copy())
+
+    def detect(picture: Picture) -> tuple[np.ndarray, np.ndarray]:
+        assert isinstance(picture, torch.Tensor)
+        return scene.detect(picture.numpy())
+
+    def place(picture: Picture, boxes: np.ndarray) -> np.ndarray:
+        assert isinstance(picture, torch.Tensor)
+        return scene.place(picture.numpy(), boxes)
+
+    follower = Follower(detect, place, upload=upload, detect_every=5)
+    frames = (scene.frame(i) for i in range(20))
+    assert len(list(every_frame(frames, follower.look, follower.place))) == 20
+    assert uploaded == list(range(20))
+    assert sorted(scene.detected) == [0, 5, 7, 10, 15]
 
 
 def test_smoothing_changes_what_is_returned_and_not_what_is_followed():

@@ -45,7 +45,10 @@ def follow(job: dict[str, Any]):
     def run(clip: Path, people: int) -> Iterator[int]:
         with VideoFile(clip) as file:
             follower = Follower(
-                estimator.detector, estimator.place_joints, smooth=Smoother().update
+                estimator.detector,
+                estimator.place_joints,
+                upload=estimator.upload,
+                smooth=Smoother().update,
             )
             for result in every_frame(file, follower.look, follower.place):
                 yield len(result.poses)
