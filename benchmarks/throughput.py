@@ -14,6 +14,7 @@ import json
 import tempfile
 import time
 from contextlib import closing, nullcontext
+from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
@@ -72,15 +73,27 @@ def _person() -> Image:
     return np.asarray(photograph[y0:y1, x0:x1], np.uint8)
 
 
-def run_whole(clip: Path, setup: Setup, out: Path | None) -> tuple[int, float, float]:
-    """All stages side by side, as in `rtpose video`: frames, seconds, people a frame.
+@dataclass(frozen=True)
+class Whole:
+    """What it took to run all stages side by side; `cpu_s` is summed over the cores."""
 
-    Without `out` nothing is encoded.
-    """
+    frames: int
+    wall_s: float
+    cpu_s: float
+    people: float
+
+    @property
+    def fps(self) -> float:
+        """Frames a second."""
+        return self.frames / self.wall_s
+
+
+def run_whole(clip: Path, setup: Setup, out: Path | None) -> Whole:
+    """All stages side by side, as in `rtpose video`. Without `out` nothing is encoded."""
     count = people = 0
     follower = setup.follower
     with VideoFile(clip) as file:
-        began = time.perf_counter()
+        began, began_cpu = time.perf_counter(), time.process_time()
         writer = VideoWriter(out, file.info, overwrite=True) if out else nullcontext()
         with writer as sink, closing(every_frame(file, follower.look, follower.place)) as results:
             for result in results:
@@ -88,8 +101,8 @@ def run_whole(clip: Path, setup: Setup, out: Path | None) -> tuple[int, float, f
                 count += 1
                 people += len(result.poses)
         # the encoder has its last frames only when the file is closed
-        seconds = time.perf_counter() - began
-    return count, seconds, people / count
+        wall_s, cpu_s = time.perf_counter() - began, time.process_time() - began_cpu
+    return Whole(count, wall_s, cpu_s, people / count)
 
 
 def time_stages(clip: Path, setup: Setup, out: Path) -> dict[str, float]:
@@ -129,21 +142,22 @@ def measure(
             setups = [set_up(Settings(model=model, detect_every=detect_every)) for _ in range(3)]
             for setup in setups:
                 setup.warm_up(_SIZES[people])
-            count, seconds, found = run_whole(clip, setups[0], out)
-            wholes.append(count / seconds)
-            silents.append(count / run_whole(clip, setups[1], None)[1])
-            stages.append({k: count / s for k, s in time_stages(clip, setups[2], out).items()})
+            wholes.append(run_whole(clip, setups[0], out))
+            silents.append(run_whole(clip, setups[1], None).fps)
+            stages.append({k: frames / s for k, s in time_stages(clip, setups[2], out).items()})
     alone = {k: float(np.median([s[k] for s in stages])) for k in stages[0]}
-    whole = float(np.median(wholes))
+    whole = float(np.median([w.fps for w in wholes]))
     slowest = min(alone, key=lambda k: alone[k])
     return {
         "people": people,
-        "people_found": round(found, 1),
+        "people_found": round(wholes[-1].people, 1),
         "size": "{}x{}".format(*_SIZES[people]),
         "detect_every": detect_every,
-        "frames": count,
+        "frames": frames,
         "fps": round(whole, 1),
-        "fps_all": [round(v, 1) for v in wholes],
+        "fps_all": [round(w.fps, 1) for w in wholes],
+        "cpu_ms": round(float(np.median([1e3 * w.cpu_s / w.frames for w in wholes])), 1),
+        "cores_busy": round(float(np.median([w.cpu_s / w.wall_s for w in wholes])), 2),
         "fps_without_writing": round(float(np.median(silents)), 1),
         "fps_one_thread": round(1 / sum(1 / v for v in alone.values()), 1),
         "stages_fps": {k: round(v, 1) for k, v in alone.items()},
@@ -184,16 +198,19 @@ def _markdown(record: dict[str, object], rows: list[dict[str, object]]) -> str:
             f"{record['date']}: " + ", ".join(f"{k} {v}" for k, v in machine.items()) + ".",
             "",
             "All figures are frames a second. Stages alone have the whole machine; where each of "
-            "them can use all cores, side by side they cannot reach the slowest one's rate, and "
-            "what there is to gain lies between the one thread's rate and that.",
+            "them can use all cores, side by side they cannot reach the slowest one's rate: what "
+            "bounds the whole is the work of all stages together, and when all cores are busy "
+            "nothing is left to gain by overlapping.",
             "",
-            "| people (found) | size | detector every | whole | without writing | one thread | "
+            "| people (found) | size | detector every | whole | CPU ms a frame | cores busy | "
+            "without writing | one thread | "
             + " | ".join(f"{name} alone" for name in names)
             + " | whole / slowest |",
-            "|---" * (7 + len(names)) + "|",
+            "|---" * (9 + len(names)) + "|",
             *(
                 f"| {r['people']} ({r['people_found']}) | {r['size']} | {r['detect_every']} | "
-                f"{r['fps']} | {r['fps_without_writing']} | {r['fps_one_thread']} | "
+                f"{r['fps']} | {r['cpu_ms']} | {r['cores_busy']} | "
+                f"{r['fps_without_writing']} | {r['fps_one_thread']} | "
                 + " | ".join(str(v) for v in r["stages_fps"].values())  # type: ignore[attr-defined]
                 + f" | {r['over_slowest']} ({r['slowest']}) |"
                 for r in rows
