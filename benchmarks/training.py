@@ -23,7 +23,7 @@ import typer
 from rtpose.bench.machine import describe
 from rtpose.datasets.people import People
 from rtpose.skeleton import BODY21
-from training.batches import Batch, stream_batches
+from training.batches import Batch, crops_reader, stream_batches
 from training.config import TrainConfig, read_config
 from training.optimisers import make_optimisers
 from training.parallel import Processes
@@ -81,10 +81,10 @@ def measure(
     found: dict[str, list[float]] = {"batches alone": [], "steps alone": [], "training": []}
     with tempfile.TemporaryDirectory(prefix="rtpose-") as name:
         store = noise_people(Path(name))
+        crops_of = crops_reader(store, device)
         for _ in range(rounds):
-            stream = stream_batches(store, skeleton, config, 0, size, device)
-            for _ in range(6):  # more than wait ahead
-                batch = next(stream)
+            stream = stream_batches(store, crops_of, skeleton, config, 0, size)
+            batch = next(stream)
             train_step(network, optimisers, batch, config, alone, every_stack)
             found["batches alone"].append(rate(drain, stream))
             found["training"].append(rate(train, stream))

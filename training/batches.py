@@ -42,6 +42,10 @@ class Batch:
     rows: Tensor
 
 
+CropsOf = Callable[[Tensor], Tensor]
+"""Rows of a store, (B,), to their crops, (B, 3, S, S) uint8."""
+
+
 def draw_chances(sources: tuple[str, ...], weights: dict[str, float]) -> Tensor:
     """(N,) chance of each person to be drawn, relative."""
     return torch.tensor([weights.get(source, 1.0) for source in sources], dtype=torch.float64)
@@ -49,7 +53,7 @@ def draw_chances(sources: tuple[str, ...], weights: dict[str, float]) -> Tensor:
 
 def make_batch(
     store: Store,
-    crops_of: Callable[[Tensor], Tensor],
+    crops_of: CropsOf,
     chances: Tensor,
     skeleton: Skeleton,
     config: TrainConfig,
@@ -63,8 +67,7 @@ def make_batch(
     ----------
     store : Store
     crops_of : callable
-        Rows of the store, (B,), to their crops, (B, 3, S, S) uint8, on the device that is to do
-        the work.
+        See `crops_reader`; the batch is made on the device that they are on.
     chances : (N,) float64
         See `draw_chances`.
     skeleton : Skeleton
@@ -92,7 +95,7 @@ def make_batch(
     return Batch(pictures, joints, weights, absent, rows[part])
 
 
-def crops_reader(store: Store, device: str) -> Callable[[Tensor], Tensor]:
+def crops_reader(store: Store, device: str) -> CropsOf:
     """What `make_batch` takes crops by.
 
     On a GPU all of them are taken into its memory first (197 KB a person). Without one they are
@@ -106,11 +109,11 @@ def crops_reader(store: Store, device: str) -> Callable[[Tensor], Tensor]:
 
 def stream_batches(
     store: Store,
+    crops_of: CropsOf,
     skeleton: Skeleton,
     config: TrainConfig,
     first: int,
     size: int,
-    device: str,
     part: slice = slice(None),
 ) -> Iterator[Batch]:
     """Batches, or a part of each, from number `first` on, each made when it is asked for.
@@ -119,7 +122,6 @@ def stream_batches(
     another process that makes them beside the steps costs these more (119 against 111 pictures a
     second on two cores).
     """
-    crops_of = crops_reader(store, device)
     chances = draw_chances(store.people.sources, config.data.source_weights)
     step = first
     while True:

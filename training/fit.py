@@ -18,7 +18,7 @@ from rtpose.engines.eager import EagerEngine
 from rtpose.errors import RtposeError
 from rtpose.network import DCHourglass
 from rtpose.skeleton import SKELETONS
-from training.batches import stream_batches
+from training.batches import crops_reader, stream_batches
 from training.config import TrainConfig
 from training.curves import draw_curves
 from training.data import training_people
@@ -131,7 +131,8 @@ def fit(
 
     folder.path.mkdir(parents=True, exist_ok=True)
     if processes.first:
-        shown = next(stream_batches(store, skeleton, config, 0, config.phases[0].size, "cpu"))
+        reader = crops_reader(store, "cpu")
+        shown = next(stream_batches(store, reader, skeleton, config, 0, config.phases[0].size))
         write_picture(folder.path / "augmented.jpg", batch_sheet(shown, skeleton))
     with ExitStack() as stack:
         show: Callable[[Progress], None] = log_progress

