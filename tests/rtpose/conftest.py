@@ -5,10 +5,13 @@ import itertools
 import threading
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import cv2
 import numpy as np
 import pytest
+
+from .rtsp_camera import RtspCamera
 
 Send = Callable[[np.ndarray], None]
 Act = Callable[[Send], None] | None
@@ -97,6 +100,17 @@ def mjpeg() -> Iterator[Callable[..., MjpegServer]]:
     yield start
     for server in servers:
         server.close()
+
+
+@pytest.fixture
+def rtsp() -> Iterator[Callable[..., RtspCamera]]:
+    """Start IP cameras that end with the test."""
+    with contextlib.ExitStack() as stack:
+
+        def start(*sizes: tuple[int, int], **options: Any) -> RtspCamera:
+            return stack.enter_context(contextlib.closing(RtspCamera(*sizes, **options)))
+
+        yield start
 
 
 @pytest.fixture

@@ -86,6 +86,35 @@ def test_a_lost_stream_comes_back_with_another_size(mjpeg: Start, caplog: pytest
     assert caplog.text.count("5XX") == 2  # both refusals, in the log's detail
 
 
+def test_an_ip_camera(rtsp: Start):
+    """RTSP with H.264 over TCP and a password: the pictures come, in order."""
+    server = rtsp((64, 48), account="me:secret")
+    with camera(server.url) as source:
+        assert source.size == (64, 48)
+        frames = [frame for frame, _ in zip(source.frames(), range(20), strict=False)]
+    levels = [float(frame.image.mean()) for frame in frames]
+    assert all(later >= earlier for earlier, later in pairwise(levels))
+    assert levels[-1] > levels[0] + 10  # one a frame, some of them rounded away
+    assert frames[-1].image.std() < 3  # plain, as it was sent: nothing smeared
+
+
+def test_an_ip_camera_that_drops_the_connection_comes_back_with_another_size(rtsp: Start):
+    server = rtsp((64, 48), (96, 64), count=60)
+    with camera(server.url) as source:
+        sizes = {(64, 48): 0, (96, 64): 0}
+        for frame in source.frames():
+            sizes[frame.image.shape[1::-1]] += 1
+            if sizes[96, 64] == 5:
+                break
+    assert sizes[64, 48] > 5
+
+
+def test_a_wrong_password_of_an_ip_camera_is_said(rtsp: Start):
+    server = rtsp((64, 48), account="me:secret")
+    with pytest.raises(RtposeError, match=r"me:\*\*\*@.*401 Unauthorized.*password"):
+        StreamFeed(server.url.replace("secret", "guess"))
+
+
 def test_a_stream_that_falls_silent_is_lost(
     mjpeg: Start, monkeypatch: pytest.MonkeyPatch, wait_until: Callable[..., None]
 ):
