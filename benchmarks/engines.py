@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -53,7 +54,7 @@ def time_engines(
             for i, engine in enumerate(made):
                 for batch in batches:
                     crops = _crops(engine, batch)
-                    times = seconds(lambda e=engine, c=crops: e(c), engine.device, 5)
+                    times = seconds(partial(engine, crops), engine.device, 5)
                     taken.setdefault((name, i, batch), []).extend(times)
     devices = {}
     rows = []
@@ -124,7 +125,7 @@ def main(
             engine.warm_up()
             checks.append(check(name, engine, checkpoint))
             engines[name].append(engine)
-    record = {
+    record: dict[str, object] = {
         "date": datetime.date.today().isoformat(),
         "machine": describe() | _gpu(device),
         "missing": missing,

@@ -98,6 +98,7 @@ def run_video(clip: Path, repeats: int, *options: str) -> dict[str, object]:
             found = re.search(r"(\d+) frames, (\d+) people, ([\d.]+) fps", done.stderr)
             if found is None:
                 raise RuntimeError(f"no summary in {done.stderr!r}")
+            frames, people = int(found[1]), int(found[2])
             fps.append(float(found[3]))
         size = out.stat().st_size
     with VideoFile(clip) as file:
@@ -105,8 +106,8 @@ def run_video(clip: Path, repeats: int, *options: str) -> dict[str, object]:
     return {
         "clip": clip.name,
         "size": shape,
-        "frames": int(found[1]),
-        "people": int(found[2]),
+        "frames": frames,
+        "people": people,
         "fps": round(float(np.median(fps)), 1),
         "fps_all": fps,
         "seconds_with_start": round(float(np.median(seconds)), 1),
@@ -124,7 +125,7 @@ def main(
 ) -> None:
     """Measure, print and record."""
     videos = [run_video(clip, repeats, "--model", model) for clip in clips]
-    record = {
+    record: dict[str, object] = {
         "date": datetime.date.today().isoformat(),
         "machine": describe(),
         "steps": time_steps(rounds, model),

@@ -111,9 +111,10 @@ def measure(cutoff_hz: float, beta: float, score: float, fps: int) -> dict[str, 
             float(1e3 * np.sqrt(((places - true)[settled] ** 2).mean()))
             for places in (given, smoothed)
         )
-        row[motion] = {"raw": round(raw, 1), "smoothed": round(left, 1)}
+        found: dict[str, float] = {"raw": round(raw, 1), "smoothed": round(left, 1)}
         if motion != "still":
-            row[motion] |= {"lag_ms": round(lag_ms(motion, t, smoothed))}
+            found["lag_ms"] = round(lag_ms(motion, t, smoothed))
+        row[motion] = found
     return row
 
 
@@ -157,7 +158,11 @@ def real_jitter(path: Path) -> str:
             size = float(np.sqrt(np.prod(given.box[2:] - given.box[:2])))
             pair = np.stack([given.joints[:, :2], smoothed.joints[:, :2]]) / size
             tracks.setdefault(given.id or 0, []).append(
-                (line["frame"], pair * size, np.append(given.joints[:, 2], size))
+                (
+                    int(line["frame"]),
+                    np.asarray(pair * size, np.float32),
+                    np.append(given.joints[:, 2], size).astype(np.float32),
+                )
             )
     scores, bends = [], []
     for track in tracks.values():

@@ -3,6 +3,7 @@
 import gzip
 import importlib.util
 import json
+import os
 from pathlib import Path
 
 import cv2
@@ -19,6 +20,12 @@ from rtpose.skeleton import BODY21
 # no timed tests: machines are shared
 settings.register_profile("untimed", deadline=None, max_examples=50)
 settings.load_profile("untimed")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Keep converted networks between runs, but not among the user's own."""
+    os.environ["XDG_CACHE_HOME"] = str(config.cache.mkdir("user"))
+
 
 SHARED = Path(__file__).resolve().parents[2] / "shared" / "data"
 

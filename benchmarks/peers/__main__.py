@@ -54,7 +54,7 @@ def accuracy(
                 ]
             }
             joints = _place(system, job).astype(np.float32)
-            nobody = np.isnan(joints).all(axis=(1, 2))
+            nobody = np.asarray(np.isnan(joints).all(axis=(1, 2)))
             for row in score(Scored(joints, people), COCO17):
                 if row.measure == "PCK@0.2, 12 joints":
                     of_source = np.array(people.sources) == row.source

@@ -106,7 +106,9 @@ def _check_node(path: Path, device: int | str) -> None:
 
 
 def _missing(device: int | str) -> str:
-    found = ", ".join(list_devices()) or "none"
+    found = ", ".join(list_devices())
+    if not found:
+        found = "none; plug one in, or give --camera an address (rtsp://, http://) or a file"
     return f"no camera {device} here; found: {found}"
 
 

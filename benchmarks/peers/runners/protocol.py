@@ -38,11 +38,11 @@ def main(make_place: Callable[[dict[str, Any]], Place], follow: Callable[..., Fo
     if word == "place":
         place = make_place(job)
         joints = np.full((len(job["people"]), JOINTS, 3), np.nan)
-        name, image = None, None
+        name, image = "", np.zeros((0, 0, 3), np.uint8)
         for row, person in zip(joints, job["people"], strict=True):
             if person["picture"] != name:
                 name = person["picture"]
-                image = cv2.imread(name)
+                image = np.asarray(cv2.imread(name))
             row[:] = place(image, np.array(person["box"], float))
         np.savez(out, joints=joints)
     elif word == "follow":
@@ -81,7 +81,7 @@ def cut_square(
     if scale > 2:  # a warp reads single pixels: blur away what lies between them
         image = cv2.GaussianBlur(image, (0, 0), scale / 2.5)
     flags = cv2.WARP_INVERSE_MAP | cv2.INTER_LINEAR
-    return cv2.warpAffine(image, back, (size, size), flags=flags), back
+    return np.asarray(cv2.warpAffine(image, back, (size, size), flags=flags)), back
 
 
 def carry_back(points: np.ndarray, back: np.ndarray) -> np.ndarray:

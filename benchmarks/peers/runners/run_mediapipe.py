@@ -10,7 +10,7 @@ import cv2
 import mediapipe
 import numpy as np
 from mediapipe.tasks.python import BaseOptions, vision
-from protocol import box_in_square, carry_back, closest, cut_square, frames, main
+from protocol import Follow, Place, box_in_square, carry_back, closest, cut_square, frames, main
 
 MARGIN = 1.25
 """Side of the square over the longer side of the box; better than 1.1 and 1.5 on val."""
@@ -24,7 +24,7 @@ COCO17 = [0, 2, 5, 7, 8, 11, 12, 13, 14, 15, 16, 23, 24, 25, 26, 27, 28]
 """COCO's keypoints among the 33 landmarks."""
 
 
-def _landmarker(weights: str, mode: vision.RunningMode, people: int, least: float):
+def _landmarker(weights: str, mode: vision.RunningMode, people: int, least: float) -> Any:
     return vision.PoseLandmarker.create_from_options(
         vision.PoseLandmarkerOptions(
             base_options=BaseOptions(model_asset_path=weights),
@@ -41,7 +41,7 @@ def _picture(image: np.ndarray) -> mediapipe.Image:
     return mediapipe.Image(image_format=mediapipe.ImageFormat.SRGB, data=rgb)
 
 
-def place(job: dict[str, Any]):
+def place(job: dict[str, Any]) -> Place:
     """Joints in a given box; its own detector looks for the person in the square around it."""
     # whoever is in the box is to be placed, however unsure, and not somebody beside
     landmarker = _landmarker(job["weights"], vision.RunningMode.IMAGE, CANDIDATES, 0.05)
@@ -61,7 +61,7 @@ def place(job: dict[str, Any]):
     return one
 
 
-def follow(job: dict[str, Any]):
+def follow(job: dict[str, Any]) -> Follow:
     """As many people as the clip has, with its own following."""
 
     def run(clip: Path, people: int) -> Iterator[int]:

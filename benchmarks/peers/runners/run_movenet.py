@@ -10,7 +10,7 @@ from typing import Any
 import cv2
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
-from protocol import carry_back, cut_square, frames, main
+from protocol import Follow, Place, carry_back, cut_square, frames, main
 
 MARGIN = 1.1
 """Side of the square over the longer side of the box; 1.1 is better than 1.25 and 1.4 on val."""
@@ -39,7 +39,7 @@ class MoveNet:
         return np.stack([x * self.size - 0.5, y * self.size - 0.5, score], axis=1)
 
 
-def place(job: dict[str, Any]):
+def place(job: dict[str, Any]) -> Place:
     """Joints in a given box."""
     net = MoveNet(job["weights"])
 
@@ -51,7 +51,7 @@ def place(job: dict[str, Any]):
     return one
 
 
-def follow(job: dict[str, Any]):
+def follow(job: dict[str, Any]) -> Follow:
     """One person through a clip, as TensorFlow's own demonstration does it."""
     net = MoveNet(job["weights"])
 

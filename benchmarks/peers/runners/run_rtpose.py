@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from protocol import main
+from protocol import Follow, Place, main
 
 from rtpose.estimator import Estimator, load_estimator
 from rtpose.follow import Follower
@@ -27,7 +27,7 @@ def _load(job: dict[str, Any]) -> Estimator:
     return estimator
 
 
-def place(job: dict[str, Any]):
+def place(job: dict[str, Any]) -> Place:
     """Joints in a given box."""
     estimator = _load(job)
     view = list(estimator.skeleton.view(COCO17))
@@ -38,7 +38,7 @@ def place(job: dict[str, Any]):
     return one
 
 
-def follow(job: dict[str, Any]):
+def follow(job: dict[str, Any]) -> Follow:
     """Everybody in every frame, with ids."""
     estimator = _load(job)
 

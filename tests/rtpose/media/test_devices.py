@@ -145,6 +145,12 @@ def test_no_camera_is_one_clear_line_and_opencv_is_silent(capfd: pytest.CaptureF
     assert capfd.readouterr() == ("", "")
 
 
+def test_without_any_camera_it_is_said_what_else_can_be_given(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(devices, "list_devices", list)
+    with pytest.raises(RtposeError, match="found: none; plug one in, or give --camera an address"):
+        open_feed("97")
+
+
 def test_what_is_neither_is_said():
     with pytest.raises(RtposeError, match=r"camera gone\.mp4: no such file"):
         open_feed("gone.mp4")
