@@ -40,9 +40,30 @@ RESULTS = Path(__file__).parent / "results"
 _SETTLING_S = 10.0
 """Left out at the start: caches fill, memory is taken."""
 
+_MOST_FPS = 240
+"""Of the camera."""
+
 _BIN_S = 10.0
 """Slopes are fitted to the medians of such pieces: neighbouring frames are alike, and a fit to
 each would look surer than it is."""
+
+
+class Column:
+    """Numbers that are noted one after the other, in memory of fixed size."""
+
+    def __init__(self, seconds: float) -> None:
+        # not zeros: such memory is taken only when it is written to
+        self._values = np.full(int((seconds + 1) * _MOST_FPS), np.nan)
+        self._count = 0
+
+    def append(self, value: float) -> None:
+        """Note one more."""
+        self._values[self._count] = value
+        self._count += 1
+
+    def all(self) -> np.ndarray:
+        """(N,) float64, all that were noted."""
+        return self._values[: self._count]
 
 
 class MeasuringView:
@@ -58,10 +79,11 @@ class MeasuringView:
 
     def __init__(self, seconds: float, slow_s: float) -> None:
         self.stamps: dict[int, tuple[int, float]] = {}
-        self.processing_s: list[float] = []
-        self.numbers: list[int] = []
-        self.shown_s: list[float] = []
-        self.ages_s: list[float] = []
+        # all memory that measuring takes is taken now: it is memory that is measured
+        self.processing_s = Column(seconds)
+        self.numbers = Column(seconds)
+        self.shown_s = Column(seconds)
+        self.ages_s = Column(seconds)
         self.memory: list[tuple[float, float]] = []
         self._end_s = time.monotonic() + seconds
         self._slow_s = slow_s
@@ -116,13 +138,13 @@ def measure(
 
 
 def _summary(view: MeasuringView, fps: float, slow_ms: float) -> dict[str, object]:
-    shown_s, ages_ms = np.array(view.shown_s), 1e3 * np.array(view.ages_s)
+    shown_s, ages_ms = view.shown_s.all(), 1e3 * view.ages_s.all()
     settled = shown_s > shown_s[0] + _SETTLING_S
     shown_s, ages_ms = shown_s[settled], ages_ms[settled]
-    numbers = np.array(view.numbers)[settled]
+    numbers = view.numbers.all()[settled]
     memory = np.array([m for m in view.memory if m[0] > shown_s[0]])
     made = int(numbers[-1] - numbers[0]) + 1
-    processing_ms = 1e3 * np.array(view.processing_s)
+    processing_ms = 1e3 * view.processing_s.all()
     p50, p95 = np.percentile(ages_ms, (50, 95))
     # a result may wait for a slow sink for as long as the next one takes to replace it
     turns = 2 if slow_ms else 1
