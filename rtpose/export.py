@@ -18,6 +18,7 @@ from rtpose.checkpoint import Checkpoint
 from rtpose.engines.eager import EagerEngine
 from rtpose.engines.parity import Parity, compare, real_crops
 from rtpose.errors import RtposeError
+from rtpose.geometry import CROP_MARGIN
 from rtpose.heatmaps import HeatmapNetwork
 from rtpose.offline import import_openvino
 
@@ -114,7 +115,8 @@ def _describe(checkpoint: Checkpoint) -> dict[str, object]:
     size = checkpoint.input_size
     return {
         "joints": checkpoint.skeleton.joints,
-        _INPUT: f"(N, 3, {size}, {size}) uint8 RGB, a square of 1.25 times the person's box",
+        _INPUT: f"(N, 3, {size}, {size}) uint8 RGB, "
+        f"a square of {CROP_MARGIN} times the person's box",
         _OUTPUT: "(N, joints, S/4, S/4) float32, probability over cells",
     }
 

@@ -1,10 +1,9 @@
 """MPII Human Pose: 16 joints, and for each person a rough centre and a scale instead of a box.
 
 The centre is moved down by 15 pixels of scale 1, and the network's crop is a square of
-200 * 1.25 pixels of scale 1 around it (Newell's code, and everybody's since). `People` carries
-boxes, of which the crop is cut with a margin of 1.25: hence the box handed over is the square of
-200 pixels of scale 1, and the crop comes out as the field's. Centres and joints are MATLAB's,
-counted from 1; here the middle of the top-left pixel is (0, 0).
+200 * 1.25 pixels of scale 1 around it (Newell's code, and everybody's since); the box handed over
+is the one of which the crop's margin makes that square. Centres and joints are MATLAB's, counted
+from 1; here the middle of the top-left pixel is (0, 0).
 """
 
 from __future__ import annotations
@@ -18,11 +17,12 @@ from numpy.typing import NDArray
 from rtpose.datasets.labels import read_hdf5, read_json, read_mat, read_mat_struct
 from rtpose.datasets.people import People, arrange_people, square_boxes
 from rtpose.errors import RtposeError
+from rtpose.geometry import CROP_MARGIN
 from rtpose.metrics import head_box_reference
 from rtpose.skeleton import MPII16, Skeleton
 
-SCALE_PIXELS = 200.0
-"""Height in pixels of a person of scale 1."""
+SCALE_PIXELS = 250.0
+"""Side in pixels of the crop of a person of scale 1."""
 
 CENTRE_DOWN = 15.0
 """By how many pixels of scale 1 the centre is moved down."""
@@ -74,7 +74,7 @@ def read_mpii(
     return arrange_people(
         labels, MPII16.joints, skeleton, rows.pictures, ["mpii"] * len(rows.pictures),
         # from 1 to from 0, and from there to half a pixel more, for boxes begin at the edge
-        boxes=square_boxes(middle - 0.5, SCALE_PIXELS * rows.scales),
+        boxes=square_boxes(middle - 0.5, SCALE_PIXELS * rows.scales / CROP_MARGIN),
         joints=joints - 1, labelled=labelled, head_sizes=head_sizes,
     )  # fmt: skip
 

@@ -43,7 +43,9 @@ def write(path: Path, joints: int = 11) -> Path:
 def test_two_people_in_a_picture(tmp_path: Path):
     people = read_flic(write(tmp_path / "train.h5"), BODY21)
     assert people.pictures == ("a.jpg", "a.jpg")
-    np.testing.assert_allclose(crop_squares(people.boxes), [[80.5, 20.5, 440], [-119.5, 20.5, 440]])
+    np.testing.assert_allclose(
+        crop_squares(people.boxes), [[80.5, 20.5, 440], [-119.5, 20.5, 440]], rtol=1e-6
+    )
     for i, joint in enumerate(("left_shoulder", "left_elbow")):
         assert np.flatnonzero(people.labelled[i]).tolist() == [BODY21.index[joint]]
     assert people.joints[1, BODY21.index["left_elbow"]].tolist() == [24, 25]
