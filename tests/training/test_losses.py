@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from rtpose.decode import decode
-from training.losses import Loss, gaussian_rows, supervised_loss, target_maps
+from training.losses import OFFSET_WEIGHT, Loss, gaussian_rows, supervised_loss, target_maps
 
 
 def gaussians(joints: torch.Tensor, side: int = 32) -> torch.Tensor:
@@ -51,6 +51,19 @@ def test_unlabelled_joints_teach_nothing(kind: Loss):
     loss_of([logits], joints, weights, kind).backward()
     assert logits.grad is not None
     assert logits.grad[0, 0].abs().max() > 0 and logits.grad[0, 1].abs().max() == 0
+
+
+def test_what_all_cells_have_in_common_is_pulled_to_zero():
+    """The softmax does not see it; left alone it drifts out of bfloat16's reach."""
+    joints, weights = torch.full((1, 2, 2), 60.0), torch.ones(1, 2)
+    logits = torch.randn(1, 2, 32, 32)
+    for offset in (-300.0, 300.0):
+        common = torch.tensor(offset, requires_grad=True)
+        loss = loss_of([logits + common], joints, weights, "cross_entropy")
+        loss.backward()
+        assert common.grad is not None and common.grad * offset > 0
+        near = loss_of([logits], joints, weights, "cross_entropy")
+        assert (loss - near).item() == pytest.approx(OFFSET_WEIGHT * 300**2, rel=0.1)
 
 
 def test_stacks_add_up():
