@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rtpose.estimator import FindPeople
 from rtpose.on_device import Picture
 from rtpose.pose import FloatArray, Frame, FrameResult, Image, Pose
 from rtpose.tracker import Tracker
@@ -24,9 +25,6 @@ from rtpose.yolo import box_iou
 
 Upload = Callable[[Image], Picture]
 """A frame's picture to where the networks take it from, complete when it returns."""
-
-FindPeople = Callable[[Picture], tuple[FloatArray, FloatArray]]
-"""A detector: picture to boxes (N, 4) xyxy in pixels and scores (N,)."""
 
 PlaceJoints = Callable[[Picture, FloatArray], FloatArray]
 """A pose network: picture and boxes (N, 4) to joints (N, K, 3)."""
