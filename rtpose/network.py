@@ -36,13 +36,16 @@ class Architecture:
     stacks : int
         Hourglasses in a row. ``dense`` and ``chain`` differ from the third on.
     channels : int
-        Width of every feature map between the stem and the heads; even.
+        Width of the feature maps at full resolution, between the stem and the heads; even.
     joints : int
         Heatmaps per person.
     connect : {"dense", "chain", "early"}
         Which earlier hourglasses feed each hourglass, see `sources`.
     depth : int
         Halvings inside an hourglass; the crop's side must be a multiple of 4 * 2**depth.
+    increase : int
+        Channels more after every halving, even; Newell's own later hourglasses add 128 to 256
+        (arXiv:1611.05424, code). Small maps are cheap, so this buys weights for little time.
     """
 
     stacks: int
@@ -50,12 +53,15 @@ class Architecture:
     joints: int
     connect: Connect = "dense"
     depth: int = 4
+    increase: int = 0
 
     def __post_init__(self) -> None:
         if self.stacks < 1 or self.channels < 2 or self.joints < 1 or self.depth < 1:
             raise ValueError(f"stacks, channels, joints and depth must be positive: {self}")
         if self.channels % 2:
             raise ValueError(f"channels must be even, not {self.channels}")
+        if self.increase < 0 or self.increase % 2:
+            raise ValueError(f"increase must be even and not negative, not {self.increase}")
         if self.connect not in ("dense", "chain", "early"):
             raise ValueError(f"connect must be dense, chain or early, not {self.connect!r}")
 
@@ -96,14 +102,18 @@ class Residual(nn.Module):
 
 
 class Hourglass(nn.Module):
-    """Halve `depth` times and come back, adding a residual branch at every resolution."""
+    """Halve `depth` times and come back, adding a residual branch at every resolution.
 
-    def __init__(self, depth: int, channels: int) -> None:
+    Every halving adds `increase` channels, which the way back gives up again.
+    """
+
+    def __init__(self, depth: int, channels: int, increase: int) -> None:
         super().__init__()
+        low = channels + increase
         self.branch = Residual(channels, channels)
-        self.down = Residual(channels, channels)
-        self.inner = Hourglass(depth - 1, channels) if depth > 1 else Residual(channels, channels)
-        self.up = Residual(channels, channels)
+        self.down = Residual(channels, low)
+        self.inner = Hourglass(depth - 1, low, increase) if depth > 1 else Residual(low, low)
+        self.up = Residual(low, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W); H and W divisible by 2**depth."""
@@ -138,7 +148,7 @@ class DCHourglass(nn.Module):
             Residual(c // 2, c),
             Residual(c, c),
         )
-        self.hourglasses = nn.ModuleList(Hourglass(a.depth, c) for _ in range(a.stacks))
+        self.hourglasses = nn.ModuleList(Hourglass(a.depth, c, a.increase) for _ in range(a.stacks))
         self.features = nn.ModuleList(
             nn.Sequential(
                 Residual(c, c), nn.Conv2d(c, c, 1, bias=False), nn.BatchNorm2d(c), nn.ReLU()

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.optim.swa_utils import update_bn
 
 from rtpose.errors import RtposeError
-from rtpose.network import Architecture, DCHourglass
+from rtpose.network import STRIDE, Architecture, DCHourglass
 from rtpose.skeleton import BODY21, Skeleton, find_skeleton
 from training.batches import Batch, crops_reader, stream_batches
 from training.config import PhaseConfig, TrainConfig
@@ -25,6 +25,7 @@ from training.parallel import ALONE, Processes
 from training.run import RunFolder
 from training.store import Store
 from training.teacher import Teacher, teach
+from training.widen import start_from
 
 Evaluate = Callable[[DCHourglass, int], dict[str, float]]
 """Scores of a network at a crop size; the first one is what the best is chosen by."""
@@ -74,11 +75,24 @@ class Progress:
 
 
 def build_network(config: TrainConfig) -> tuple[DCHourglass, Skeleton]:
-    """The network and skeleton that a config names."""
+    """The network and skeleton that a config names.
+
+    Raises
+    ------
+    RtposeError
+        If there is no such network or skeleton, or a phase's crops cannot be halved so often.
+    """
     n = config.network
     skeleton = find_skeleton(n.skeleton, BODY21)
+    try:
+        shape = Architecture(n.stacks, n.channels, len(skeleton), n.connect, n.depth, n.increase)
+    except ValueError as error:
+        raise RtposeError(f"the config's network: {error}") from error
+    for phase in config.phases:
+        if phase.size < 1 or phase.size % (step := STRIDE * 2**shape.depth):
+            raise RtposeError(f"the config's phases: size {phase.size} is no multiple of {step}")
     torch.manual_seed(config.seed)
-    network = DCHourglass(Architecture(n.stacks, n.channels, len(skeleton), n.connect, n.depth))
+    network = DCHourglass(shape)
     if n.long_links == "open":
         for merge in network.merges:
             merge.reset_parameters()  # type: ignore[operator]
@@ -219,8 +233,8 @@ def train(
     Raises
     ------
     RtposeError
-        If `start` is another network than the config's, the loss is not finite, or there are
-        more processes than pictures in a batch.
+        If the config's network cannot start from `start` (`training.widen`), the loss is not
+        finite, or there are more processes than pictures in a batch.
 
     Returns
     -------
@@ -232,12 +246,7 @@ def train(
     device = processes.device
     network, skeleton = build_network(config)
     if start is not None:
-        if start.architecture != network.architecture:
-            raise RtposeError(
-                f"the weights to start from are {start.architecture}, "
-                f"the config asks for {network.architecture}"
-            )
-        network.load_state_dict(start.state_dict())
+        start_from(network, start)
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average, _ = build_network(config)
     average = average.to(device).eval()

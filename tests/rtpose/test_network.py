@@ -71,7 +71,15 @@ def test_pixels_may_be_uint8():
 
 
 @pytest.mark.parametrize(
-    "bad", [{"stacks": 0}, {"channels": 7}, {"joints": 0}, {"connect": "ring"}, {"depth": 0}]
+    "bad",
+    [
+        {"stacks": 0},
+        {"channels": 7},
+        {"joints": 0},
+        {"connect": "ring"},
+        {"depth": 0},
+        {"increase": 3},
+    ],
 )
 def test_bad_architecture(bad: dict[str, object]):
     with pytest.raises(ValueError, match=next(iter(bad))):

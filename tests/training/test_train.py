@@ -100,9 +100,21 @@ def test_another_networks_checkpoint_is_refused(store: Store, tmp_path: Path):
         run_training(wider, store, tmp_path, resume=True)
 
 
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"network": {"stacks": 2, "channels": 7}}, "network: channels must be even, not 7"),
+        ({"phases": [{"size": 100, "images": 8}]}, "size 100 is no multiple of 16"),
+    ],
+)
+def test_a_network_that_cannot_be_is_named(changed: dict[str, object], said: str):
+    with pytest.raises(RtposeError, match=said):
+        build_network(parse(TrainConfig, TINY | changed, "tiny"))
+
+
 def test_long_links_begin_closed_or_open():
     def far(links: str) -> torch.Tensor:
-        network = {"stacks": 3, "channels": 8, "long_links": links}
+        network = {"stacks": 3, "channels": 8, "depth": 2, "long_links": links}
         built, _ = build_network(parse(TrainConfig, TINY | {"network": network}, "tiny"))
         weight: torch.Tensor = built.merges[1].weight
         return weight[:, : 8 + 21]
