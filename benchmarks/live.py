@@ -27,7 +27,8 @@ from rtpose.bench.machine import describe
 from rtpose.commands.options import Settings
 from rtpose.commands.setup import Setup, set_up
 from rtpose.live import Session
-from rtpose.media.cameras import Camera, open_feed
+from rtpose.media.cameras import Camera
+from rtpose.media.feeds import open_feed
 from rtpose.media.hud import draw_hud
 from rtpose.media.recording import Recorder
 from rtpose.media.sample import write_sample

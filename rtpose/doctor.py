@@ -151,7 +151,7 @@ def _has_codec(name: str, mode: Literal["r", "w"]) -> bool:
 
 def _cameras() -> list[Finding]:
     if sys.platform != "linux":
-        return [Finding("cameras", "not listed on this system; try: rtpose live 0")]
+        return [Finding("cameras", "not listed on this system; try: rtpose webcam --camera 0")]
     names = []
     for folder in sorted(Path("/sys/class/video4linux").glob("video*")):
         index = folder.name.removeprefix("video")

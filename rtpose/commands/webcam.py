@@ -92,7 +92,8 @@ def webcam(
     Keys in the window: q quits, space pauses, m mirrors, r records, s saves a picture, h helps.
     """
     # imported here, so that --help and a mistyped option do not wait for torch
-    from rtpose.media.cameras import Camera, open_feed
+    from rtpose.media.cameras import Camera
+    from rtpose.media.feeds import open_feed
     from rtpose.media.hud import hud_line
     from rtpose.media.recording import Recorder
     from rtpose.media.urls import shown_url

@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from rtpose.live import Session, mirrored
-from rtpose.media.cameras import Camera, open_feed
+from rtpose.media.cameras import Camera
+from rtpose.media.feeds import open_feed
 from rtpose.media.jsonl import JsonlWriter
 from rtpose.media.recording import Recorder
 from rtpose.media.view import Action, Hud

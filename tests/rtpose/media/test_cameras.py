@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from rtpose.errors import RtposeError
-from rtpose.media.cameras import Camera, FileFeed, Lost, StreamFeed, open_feed
+from rtpose.media.cameras import Camera
+from rtpose.media.feeds import Lost, open_feed
 from rtpose.media.sample import write_sample
-from rtpose.media.sources import VideoFile
 from rtpose.pose import Image
 
 pytestmark = pytest.mark.usefixtures("threads_gone", "quick_return")
@@ -107,12 +107,6 @@ def test_an_ip_camera_that_drops_the_connection_comes_back_with_another_size(rts
             if sizes[96, 64] == 5:
                 break
     assert sizes[64, 48] > 5
-
-
-def test_a_wrong_password_of_an_ip_camera_is_said(rtsp: Start):
-    server = rtsp((64, 48), account="me:secret")
-    with pytest.raises(RtposeError, match=r"me:\*\*\*@.*401 Unauthorized.*password"):
-        StreamFeed(server.url.replace("secret", "guess"))
 
 
 def test_a_stream_that_falls_silent_is_lost(
@@ -235,71 +229,3 @@ def test_a_file_is_shown_at_its_pace_and_ends(tmp_path: Path):
     assert time.monotonic() - began > 0.5
     assert frames[-1].index == 17  # the last one is never dropped
     assert source.rate == pytest.approx(29.97, abs=0.01)
-
-
-@pytest.fixture
-def web_folder(tmp_path: Path) -> Any:
-    """A folder on a web server."""
-    from functools import partial as part
-    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), part(Quiet, directory=str(tmp_path)))
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_port}"
-    server.shutdown()
-    server.server_close()
-
-
-def test_a_file_on_a_web_server_ends(tmp_path: Path, web_folder: str):
-    write_sample(tmp_path / "clip.mp4", seconds=0.5, size=(64, 48))
-    feed = open_feed(f"{web_folder}/clip.mp4")
-    assert isinstance(feed, FileFeed)
-    count = 0
-    while feed.read() is not None:
-        count += 1
-    feed.close()
-    assert count == 15
-
-
-def test_live_hls_is_paced(tmp_path: Path, web_folder: str):
-    """Its pieces come all at once; without a pace one would see the last picture of each."""
-    import av
-
-    write_sample(tmp_path / "clip.mp4", seconds=1, size=(64, 48))
-    with (
-        av.open(str(tmp_path / "clip.mp4")) as clip,
-        av.open(
-            str(tmp_path / "live.m3u8"), "w", format="hls",
-            options={"hls_flags": "omit_endlist", "hls_time": "10"},
-        ) as live,
-    ):  # fmt: skip
-        video = clip.streams.video[0]
-        copy = live.add_stream_from_template(video)
-        for packet in clip.demux(video):
-            if packet.dts is not None:
-                packet.stream = copy
-                live.mux(packet)
-    feed = open_feed(f"{web_folder}/live.m3u8")
-    assert isinstance(feed, StreamFeed)
-    began = time.monotonic()
-    for _ in range(20):
-        assert feed.read() is not None
-    assert time.monotonic() - began > 0.5
-    feed.close()
-
-
-def test_a_stream_as_a_video_has_every_frame_and_the_times_they_came(mjpeg: Start):
-    server = mjpeg()
-    server.acts = [server.steady(count=20, rate=50)]
-    with VideoFile(server.url) as file:
-        assert (file.info.width, file.info.height) == (64, 48)
-        frames = list(file)
-    assert [f.index for f in frames] == list(range(20))
-    times = [f.time_s for f in frames]
-    assert times == sorted(set(times))
-    # 17 twentieths of a second after those that opening had read; 25 a second would be more
-    assert times[-1] >= 15 / 50

@@ -9,8 +9,9 @@ import pytest
 
 from rtpose.errors import RtposeError
 from rtpose.media import devices
-from rtpose.media.cameras import Camera, DeviceFeed, Lost, open_feed
+from rtpose.media.cameras import Camera
 from rtpose.media.devices import list_devices
+from rtpose.media.feeds import DeviceFeed, Lost, open_feed
 
 pytestmark = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="camera nodes of Linux"

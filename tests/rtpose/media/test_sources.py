@@ -230,3 +230,16 @@ def test_a_real_clip_is_read_whole():
         assert (video.info.width, video.info.height, video.info.rate) == (1088, 1920, 60)
         assert sum(1 for _ in video) == video.info.frames == 100
     assert video.broken is None
+
+
+def test_a_stream_as_a_video_has_every_frame_and_the_times_they_came(mjpeg):
+    server = mjpeg()
+    server.acts = [server.steady(count=20, rate=50)]
+    with VideoFile(server.url) as file:
+        assert (file.info.width, file.info.height) == (64, 48)
+        frames = list(file)
+    assert [f.index for f in frames] == list(range(20))
+    times = [f.time_s for f in frames]
+    assert times == sorted(set(times))
+    # 17 twentieths of a second after those that opening had read; 25 a second would be more
+    assert times[-1] >= 15 / 50

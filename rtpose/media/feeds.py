@@ -1,0 +1,270 @@
+"""What pictures come from, live: a camera of this machine, a network stream, a file at its pace.
+
+A feed is one connection: it is opened, read to its end or its loss, and closed. Coming back after
+a loss is `rtpose.media.cameras`'.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Protocol
+
+import av
+import cv2
+import numpy as np
+from av.packet import Packet
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from rtpose.errors import RtposeError
+from rtpose.media.devices import in_use, list_devices, open_device
+from rtpose.media.sources import VideoFile
+from rtpose.media.urls import READ_S, is_url, open_url, shown_url
+from rtpose.pose import Image
+
+_LOW_DELAY = {"flags": "low_delay", "analyzeduration": "1000000"}
+
+_BROKEN_IN_A_ROW = 100
+"""Packets that give no picture before a stream is lost, not merely disturbed."""
+
+
+class Lost(Exception):
+    """A camera that gave pictures gives no more; the text says why."""
+
+
+class Feed(Protocol):
+    """One connection to a camera, from opening it to its end or loss.
+
+    Attributes
+    ----------
+    rate : float or None
+        Frames a second that the camera promises.
+    """
+
+    rate: float | None
+
+    def read(self) -> Image | None:
+        """Wait for the next picture, (H, W, 3) uint8 BGR; None at the end of what has one.
+
+        Raises
+        ------
+        Lost
+            If there will be no more pictures, though there should be.
+        """
+        ...
+
+    def close(self) -> None:
+        """Let go of the camera."""
+        ...
+
+
+class DeviceFeed:
+    """A camera of this machine.
+
+    Parameters
+    ----------
+    device, size, fps
+        See `rtpose.media.devices.open_device`.
+
+    Raises
+    ------
+    RtposeError
+        If it cannot be opened or gives no picture.
+    """
+
+    def __init__(
+        self,
+        device: int | str,
+        size: tuple[int, int] | None = None,
+        fps: float | None = None,
+    ) -> None:
+        self._capture = open_device(device, size, fps)
+        self._first = self._grab()
+        if self._first is None:
+            self.close()
+            raise RtposeError(in_use(device))
+        self.rate = self._capture.get(cv2.CAP_PROP_FPS) or None
+
+    def read(self) -> Image | None:
+        """See `Feed`."""
+        image, self._first = self._first, None
+        if image is None:
+            image = self._grab()
+        if image is None:
+            raise Lost("it gives no more pictures; is it still plugged in?")
+        return image
+
+    def close(self) -> None:
+        """See `Feed`."""
+        self._capture.release()
+
+    def _grab(self) -> Image | None:
+        good, image = self._capture.read()
+        return np.asarray(image, dtype=np.uint8) if good else None
+
+
+class StreamFeed:
+    """A stream over the network, as it comes.
+
+    Parameters
+    ----------
+    url : str
+
+    Attributes
+    ----------
+    ends : bool
+        Whether it is a file with an end, and not a live stream.
+
+    Raises
+    ------
+    RtposeError
+        If it cannot be reached or gives no picture; the text names why.
+    """
+
+    def __init__(self, url: str) -> None:
+        name = shown_url(url)
+        self._container = open_url(url, _LOW_DELAY)
+        try:
+            if not self._container.streams.video:
+                raise RtposeError(f"{name} has no pictures, only sound")
+            self._stream: VideoStream = self._container.streams.video[0]
+            # threads that decode several frames at once hold each of them back
+            self._stream.thread_type = "SLICE"
+            self.ends = bool(self._container.duration)
+            self.rate = float(self._stream.average_rate) if self._stream.average_rate else None
+            # HLS comes in pieces of seconds: without a pace one would see the last frame of each
+            paced = "hls" in self._container.format.name
+            self._pace = _Pace() if paced else None
+            self._pictures = self._decode()
+            self._first: VideoFrame | None = next(self._pictures)
+        except Lost as error:
+            self.close()
+            raise RtposeError(f"{name}: {error}") from error
+        except BaseException:
+            self.close()
+            raise
+
+    def read(self) -> Image | None:
+        """See `Feed`."""
+        picture, self._first = self._first, None
+        if picture is None:
+            picture = next(self._pictures)
+        if self._pace and picture.time is not None:
+            self._pace.wait_for(picture.time)
+        image: Any = picture.to_ndarray(format="bgr24")
+        return np.asarray(image, dtype=np.uint8)
+
+    def close(self) -> None:
+        """See `Feed`."""
+        self._container.close()
+
+    def _decode(self) -> Iterator[VideoFrame]:
+        broken = 0
+        for packet in self._packets():
+            try:
+                pictures = self._stream.decode(packet)
+            except av.error.InvalidDataError as error:
+                broken += 1
+                if broken >= _BROKEN_IN_A_ROW:
+                    raise Lost("what it sends cannot be decoded") from error
+                continue
+            broken = 0 if pictures else broken
+            yield from pictures
+        raise Lost("the stream ended")
+
+    def _packets(self) -> Iterator[Packet[VideoStream]]:
+        packets: Iterator[Packet[VideoStream]] = self._container.demux(self._stream)
+        try:
+            for packet in packets:
+                if packet.size:
+                    yield packet
+        except av.FFmpegError as error:
+            if isinstance(error, av.error.ExitError):  # PyAV's time-out
+                raise Lost(f"nothing came for {READ_S:g} s") from error
+            raise Lost(f"the stream broke off ({error.strerror})") from error
+
+
+class FileFeed:
+    """A video file, or one on a web server, shown at its own pace.
+
+    Parameters
+    ----------
+    source : str
+        Path or address.
+
+    Raises
+    ------
+    RtposeError
+        If it cannot be read as a video.
+    """
+
+    def __init__(self, source: str) -> None:
+        self._file = VideoFile(source)
+        self.rate: float | None = float(self._file.info.rate)
+        self._frames = iter(self._file)
+        self._pace = _Pace()
+
+    def read(self) -> Image | None:
+        """See `Feed`."""
+        frame = next(self._frames, None)
+        if frame is None:
+            return None
+        self._pace.wait_for(frame.time_s)
+        return frame.image
+
+    def close(self) -> None:
+        """See `Feed`."""
+        self._file.close()
+
+
+class _Pace:
+    """Waits until a picture's time has come; a gap of over a second is skipped."""
+
+    def __init__(self) -> None:
+        self._offset_s: float | None = None
+
+    def wait_for(self, time_s: float) -> None:
+        now_s = time.monotonic()
+        if self._offset_s is None:
+            self._offset_s = now_s - time_s
+        wait_s = time_s + self._offset_s - now_s
+        if -1 <= wait_s <= 1:
+            time.sleep(max(wait_s, 0))
+        else:
+            self._offset_s = now_s - time_s
+
+
+def open_feed(source: str, size: tuple[int, int] | None = None, fps: float | None = None) -> Feed:
+    """Open what the user named.
+
+    Parameters
+    ----------
+    source : str
+        Number of a camera, path of a device or a file, or an address.
+    size, fps
+        Wishes; only cameras of this machine can be asked.
+
+    Raises
+    ------
+    RtposeError
+        If it cannot be had; see the feeds.
+    """
+    if source.isdecimal():
+        return DeviceFeed(int(source), size, fps)
+    if is_url(source):
+        feed = StreamFeed(source)
+        if not feed.ends:
+            return feed
+        feed.close()
+        return FileFeed(source)
+    if source.startswith("/dev/"):
+        return DeviceFeed(source, size, fps)
+    if Path(source).exists():
+        return FileFeed(source)
+    found = ", ".join(list_devices()) or "none"
+    raise RtposeError(
+        f"camera {source}: no such file; name a camera's number (found: {found}), "
+        "a /dev path, a video file or an address such as rtsp://..."
+    )
