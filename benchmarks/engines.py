@@ -172,7 +172,7 @@ def _markdown(record: dict[str, object]) -> str:
         "",
         "First the answers, against eager fp32 on the CPU, on crops of real people:",
         "",
-        "| model | engine | joints | in the same place | mean px apart | at most |",
+        "| model | engine | joints | in the same place | mean px apart, nearest 95 % | at most |",
         "|---|---|---|---|---|---|",
         *(
             f"| {c['model']} | {c['engine']} {c['precision']} | {c['joints']} | "

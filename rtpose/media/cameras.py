@@ -28,6 +28,9 @@ _STEADY_S = 10.0
 
 _TICK_S = 0.1
 
+_GRACE_S = 0.5
+"""How long closing waits for the camera's thread."""
+
 
 @dataclass(frozen=True)
 class Waiting:
@@ -129,9 +132,14 @@ class Camera:
             yield frame
 
     def close(self) -> None:
-        """Stop reading and let go of the camera."""
+        """Stop reading and let go of the camera.
+
+        A read or an attempt to open it that is under way cannot be broken off: where it takes
+        longer than half a second, the camera's thread lets go as soon as it is over, and nobody
+        who quits waits for the time-out of a camera that fell silent.
+        """
         self._stop.set()
-        self._thread.join()
+        self._thread.join(_GRACE_S)
 
     def __enter__(self) -> Camera:
         return self

@@ -125,10 +125,12 @@ def quick_return(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def threads_gone() -> Iterator[None]:
-    """Fail the test if it leaves a thread of ours behind."""
+    """Fail the test if it leaves a thread of ours behind, once what it read from is closed."""
     yield
-    left = [t.name for t in threading.enumerate() if t.name.startswith("rtpose-")]
-    assert left == []
+    left = [t for t in threading.enumerate() if t.name.startswith("rtpose-")]
+    for thread in left:
+        thread.join(10)
+    assert [t.name for t in left if t.is_alive()] == []
 
 
 @pytest.fixture

@@ -32,6 +32,16 @@ def test_a_few_joints_in_the_neighbouring_cell_may_be():
     assert many.holds and many.farthest_px == 4 and abs(many.apart_px - 4 / 12) < 1e-6
 
 
+def test_a_joint_with_two_peaks_does_not_refuse_an_engine_but_many_do():
+    reference = torch.cat([peaks(30)] * 10)  # 60 joints
+    few, many = reference.clone(), reference.clone()
+    few[:3, 0] = peaks(5)[0, 0]
+    many[:4, 0] = peaks(5)[0, 0]
+    found = compare(reference, few)
+    assert found.holds and found.apart_px == 0 and found.farthest_px == 100
+    assert not compare(reference, many).holds  # 100 / 57 of a pixel
+
+
 def test_nan_never_holds():
     heatmaps = peaks(30)
     heatmaps[1, 2, 0, 0] = float("nan")

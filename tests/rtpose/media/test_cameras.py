@@ -206,6 +206,31 @@ def test_the_event_ends_the_frames_of_a_silent_camera(mjpeg: Start):
         assert len(list(source.frames(stop))) <= 5
 
 
+def test_who_quits_does_not_wait_for_a_camera_that_hangs():
+    """The thread inside the read ends with the read, and closes what it read from."""
+    hanging, closed = threading.Event(), threading.Event()
+
+    class Hanging:
+        rate = None
+        pictures = iter([np.zeros((48, 64, 3), np.uint8)])
+
+        def read(self) -> Image | None:
+            image = next(self.pictures, None)
+            if image is None:
+                hanging.wait()
+            return image
+
+        def close(self) -> None:
+            closed.set()
+
+    source = Camera(Hanging, "the camera")
+    next(source.frames())
+    source.close()
+    assert not closed.is_set()
+    hanging.set()
+    assert closed.wait(60)
+
+
 def test_a_black_picture_is_a_picture(mjpeg: Start):
     server = mjpeg()
     server.acts = [server.steady(picture=lambda i: np.zeros((48, 64, 3), np.uint8))]
