@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import chain
-from types import TracebackType
 
 from rtpose.errors import RtposeError
 from rtpose.media.feeds import Feed, Lost
@@ -144,12 +143,7 @@ class Camera:
     def __enter__(self) -> Camera:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self.close()
 
     def _watch(self, feed: Feed, first: Image) -> None:
