@@ -117,6 +117,7 @@ def load_estimator(
     device: str = "auto",
     engine: str = "auto",
     detector: str | None = None,
+    detect_size: int | None = None,
     confidence: float | None = None,
     flip_test: bool = False,
 ) -> Estimator:
@@ -132,6 +133,8 @@ def load_estimator(
         ``auto`` or one of `rtpose.engines.available.ENGINES`.
     detector : str, optional
         A model file that ultralytics reads; None is the shipped person detector.
+    detect_size : int, optional
+        Longer side, in pixels, at which people are looked for; see `load_detector`.
     confidence : float, optional
         Least score of a person, 0 to 1; None is the detector's own.
     flip_test : bool
@@ -144,7 +147,7 @@ def load_estimator(
     """
     device = select_device(device)
     checkpoint = load_checkpoint(find_weights(model))
-    find_people = load_detector(detector, device)
+    find_people = load_detector(detector, device, detect_size)
     selection = select_engine(engine, checkpoint, device, flip_test)
     log.info("engine %s: %s", selection.engine.name, selection.reason)
     return Estimator(

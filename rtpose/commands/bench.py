@@ -15,6 +15,7 @@ from rich.console import RenderableType
 
 from rtpose.commands.options import (
     DetectorOption,
+    DetectSizeOption,
     DeviceOption,
     EngineOption,
     FlipOption,
@@ -72,13 +73,19 @@ def bench(
     ] = None,
     model: ModelOption = "nano",
     detector: DetectorOption = None,
+    detect_size: DetectSizeOption = None,
     device: DeviceOption = "auto",
     engine: EngineOption = "auto",
     flip_test: FlipOption = False,
 ) -> None:
     """Measure the speed of every step and of all together; with --data, accuracy."""
     settings = Settings(
-        model=model, detector=detector, device=device, engine=engine, flip_test=flip_test
+        model=model,
+        detector=detector,
+        detect_size=detect_size,
+        device=device,
+        engine=engine,
+        flip_test=flip_test,
     )
     if data is None:
         given = {"--split": split, "--annotations": annotations, "--predictions": predictions,

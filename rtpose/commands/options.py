@@ -17,6 +17,14 @@ DetectorOption = Annotated[
     str | None,
     typer.Option(help="Person detector: a model file for ultralytics; else the shipped one."),
 ]
+DetectSizeOption = Annotated[
+    int | None,
+    typer.Option(
+        min=32,
+        help="Longer side in pixels at which people are looked for; more finds smaller people, "
+        "less is faster. Else the detector's own: 416 for the shipped one.",
+    ),
+]
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 EngineOption = Annotated[
     str,
@@ -57,6 +65,7 @@ class Settings:
 
     model: str = "nano"
     detector: str | None = None
+    detect_size: int | None = None
     device: str = "auto"
     engine: str = "auto"
     confidence: float | None = None

@@ -70,6 +70,7 @@ def load_networks(settings: Settings) -> Estimator:
         device=settings.device,
         engine=settings.engine,
         detector=settings.detector,
+        detect_size=settings.detect_size,
         confidence=settings.confidence,
         flip_test=settings.flip_test,
     )

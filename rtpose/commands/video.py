@@ -13,6 +13,7 @@ from rtpose.commands.options import (
     ConfidenceOption,
     DetectEveryOption,
     DetectorOption,
+    DetectSizeOption,
     DeviceOption,
     EngineOption,
     FlipOption,
@@ -39,6 +40,7 @@ def video(
     overwrite: OverwriteOption = False,
     model: ModelOption = "nano",
     detector: DetectorOption = None,
+    detect_size: DetectSizeOption = None,
     detect_every: DetectEveryOption = 1,
     device: DeviceOption = "auto",
     engine: EngineOption = "auto",
@@ -57,6 +59,7 @@ def video(
     settings = Settings(
         model,
         detector,
+        detect_size,
         device,
         engine,
         confidence,

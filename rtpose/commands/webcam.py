@@ -16,6 +16,7 @@ from rtpose.commands.options import (
     ConfidenceOption,
     DetectEveryOption,
     DetectorOption,
+    DetectSizeOption,
     DeviceOption,
     EngineOption,
     FlipOption,
@@ -78,6 +79,7 @@ def webcam(
     ] = None,
     model: ModelOption = "nano",
     detector: DetectorOption = None,
+    detect_size: DetectSizeOption = None,
     detect_every: DetectEveryOption = LIVE_DETECT_EVERY,
     device: DeviceOption = "auto",
     engine: EngineOption = "auto",
@@ -101,6 +103,7 @@ def webcam(
     settings = Settings(
         model,
         detector,
+        detect_size,
         device,
         engine,
         confidence,

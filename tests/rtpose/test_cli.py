@@ -89,6 +89,7 @@ def test_video_is_annotated(clip: Path, tmp_path: Path, rtpose: Rtpose):
         (["video", "{clip}", "--device", "gpu"], "unknown device 'gpu'"),
         (["video", "{clip}", "--engine", "fast"], "unknown engine 'fast'"),
         (["video", "{clip}", "--detector", "gone.pt"], "gone.pt"),
+        (["video", "{clip}", "--detect-size", "300"], "multiple of 32"),
         (["video", "{clip}", "--skeleton", "octopus"], "unknown skeleton 'octopus'"),
         (["video", "{clip}", "--save", "poses.xls"], ".jsonl"),
         (["video", "{clip}", "--engine", "compiled", "--device", "cpu"], "on NVIDIA GPUs only"),

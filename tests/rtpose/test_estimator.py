@@ -1,9 +1,11 @@
+import cv2
 import numpy as np
 import torch
 
 from rtpose.checkpoint import Checkpoint
 from rtpose.engines.eager import EagerEngine
-from rtpose.estimator import Estimator
+from rtpose.estimator import Estimator, load_estimator
+from rtpose.photographs import photographed_people
 from rtpose.pose import Image
 from rtpose.skeleton import BODY21
 
@@ -76,3 +78,13 @@ def test_a_mirrored_picture_gives_mirrored_joints_with_flip_test(tiny: Checkpoin
     back = mirror[list(BODY21.flip)]
     back[:, 0] = width - 1 - back[:, 0]
     np.testing.assert_allclose(back, plain, atol=0.05)
+
+
+def test_people_too_small_for_the_detectors_own_size_are_found_at_a_larger_one():
+    photograph, boxes = next(iter(photographed_people()))
+    scale = 96 / float(boxes[0, 3] - boxes[0, 1])
+    small = cv2.resize(photograph, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    picture = np.full((1080, 1920, 3), 128, np.uint8)
+    picture[40 : 40 + len(small), 60 : 60 + small.shape[1]] = small
+    assert len(load_estimator(engine="eager")(picture)) == 0
+    assert len(load_estimator(engine="eager", detect_size=960)(picture)) >= 2
