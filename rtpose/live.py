@@ -7,6 +7,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 
 import numpy as np
@@ -52,6 +53,8 @@ class Session:
         Frames shown.
     quit : bool
         Whether the person watching ended it.
+    fault : str
+        Why the last recording broke off; empty if none did. What is seen goes on without it.
     """
 
     def __init__(
@@ -79,6 +82,7 @@ class Session:
         self._began_s = camera.now_s()
         self._paused = threading.Event()
         self.quit = False
+        self.fault = ""
         self._last: FrameResult | None = None
         self._age_ms = 0.0
         self._black = False
@@ -94,7 +98,7 @@ class Session:
         Raises
         ------
         RtposeError
-            If what is recorded or saved cannot be written.
+            If what is saved cannot be written.
         """
         for result in results:
             for action in self._view.actions():
@@ -119,7 +123,17 @@ class Session:
         self._view.show(shown, self._hud())
         if self._saver:
             self._saver.write(result)
-        self._recorder.write(shown)
+        with self._recording():
+            self._recorder.write(shown)
+
+    @contextmanager
+    def _recording(self) -> Iterator[None]:
+        """Whatever is wrong with a recording is told, and ends no more than the recording."""
+        try:
+            yield
+        except RtposeError as error:
+            self.fault = str(error)
+            log.warning("the recording broke off: %s", error)
 
     def _obey(self, action: Action) -> None:
         if action is Action.QUIT:
@@ -132,12 +146,14 @@ class Session:
         elif action is Action.MIRROR:
             self._mirror = not self._mirror
         elif action is Action.RECORD:
-            if self._recorder.wanted:
+            if not self._recorder.wanted:
+                self.fault = ""
+                self._recorder.start()
+                return
+            with self._recording():
                 path = self._recorder.stop()
                 if path is not None:
                     log.warning("recorded %s", path)
-            else:
-                self._recorder.start()
         elif action is Action.SNAPSHOT and self._last is not None:
             try:
                 log.warning("saved %s", save_snapshot(self._last.frame.image))
@@ -163,6 +179,8 @@ class Session:
         waiting = self._camera.waiting
         if waiting is not None:
             return f"camera lost {self._camera.now_s() - waiting.since_s:.0f} s ago, trying again"
+        if self.fault:
+            return "the recording broke off"
         if self._black:
             return "the picture is black: is the lens covered?"
         return ""

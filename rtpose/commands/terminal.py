@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import threading
 from collections.abc import Iterator
@@ -26,25 +27,35 @@ console = Console(stderr=True, highlight=False)
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
 
+_IN_A_HURRY = 2
+"""Presses of Ctrl-C that let what is being written be finished."""
+
 
 @contextmanager
 def ctrl_c() -> Iterator[threading.Event]:
     """An event that Ctrl-C sets, so that work stops between two frames and not inside one.
 
-    A polite request to end (SIGTERM, as services get it) does the same. A second Ctrl-C
-    interrupts whatever runs, as without this.
+    A polite request to end (SIGTERM, as services get it; SIGHUP, where a terminal is closed and
+    `nohup` did not say to go on) does the same. People press twice where they are in a hurry, and
+    what is being finished then would be lost: only the third press interrupts whatever runs, as
+    without this.
     """
     pressed = threading.Event()
+    presses = itertools.count(1)
 
     def press(number: int, frame: object) -> None:
         pressed.set()
-        restore()
+        if next(presses) == _IN_A_HURRY:
+            restore()
 
     def restore() -> None:
         for number, handler in before.items():
             signal.signal(number, handler)
 
-    before = {n: signal.signal(n, press) for n in (signal.SIGINT, signal.SIGTERM)}
+    numbers = [signal.SIGINT, signal.SIGTERM]
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:
+        numbers.append(signal.SIGHUP)
+    before = {number: signal.signal(number, press) for number in numbers}
     try:
         yield pressed
     finally:

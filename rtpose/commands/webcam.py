@@ -122,7 +122,6 @@ def webcam(
         )
         console.print(_describe(source, wish, fps), markup=False)
         recorder = Recorder(record, source.rate, overwrite=overwrite)
-        stack.callback(recorder.stop)
         chosen = _choose_view(view)
 
         from rtpose.commands.setup import set_up
@@ -153,12 +152,15 @@ def webcam(
             tell=lambda hud: status.update(hud_line(hud)),
         )
         stop = stack.enter_context(ctrl_c())
+        stack.callback(recorder.stop)  # called before Ctrl-C means again what it meant
         with closing(newest_frame(session.frames(stop), setup.follower, stop=stop)) as results:
             session.run(results)
         interrupted = stop.is_set() and not session.quit
     for path in recorder.finished:
         console.print(f"recorded {path}", markup=False)
     console.print(f"{name}: {session.shown} frames shown, {setup.engine}", markup=False)
+    if session.fault:
+        raise RtposeError(session.fault)
     if interrupted:
         raise typer.Exit(INTERRUPTED)
 

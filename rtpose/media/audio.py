@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -35,7 +36,7 @@ class AudioCopy:
     Attributes
     ----------
     skipped : tuple of str
-        One line for each audio stream that the output cannot hold.
+        One line for each audio stream that the output cannot hold, or not all of; so far.
 
     Raises
     ------
@@ -53,6 +54,8 @@ class AudioCopy:
         self._output = output
         self._origin_s = origin_s
         self._pairs: dict[int, AudioStream] = {}
+        self._last: dict[int, int] = {}
+        self._out_of_time: Counter[int] = Counter()
         skipped: list[str] = []
         kept: list[AudioStream] = []
         for stream in self._input.streams.audio:
@@ -62,11 +65,19 @@ class AudioCopy:
                 continue
             kept.append(stream)
             self._pairs[stream.index] = _add(stream, output)
-        self.skipped = tuple(skipped)
+        self._not_kept = tuple(skipped)
         demux = self._input.demux
         packets: Iterator[Packet[AudioStream]] = demux(tuple(kept)) if kept else iter(())
         self._packets = self._readable(packets)
         self._next = next(self._packets, None)
+
+    @property
+    def skipped(self) -> tuple[str, ...]:
+        """What the output does not hold, a line a stream."""
+        return self._not_kept + tuple(
+            f"{count} packets of audio stream {index} left out: their times go backwards"
+            for index, count in self._out_of_time.items()
+        )
 
     def copy_until(self, time_s: Fraction | None) -> None:
         """Write every packet that begins before a time of the output; all that are left for None.
@@ -82,12 +93,19 @@ class AudioCopy:
                 return
             # Taken before it is written: a Ctrl-C in between must not write it twice.
             self._next = next(self._packets, None)
+            index = packet.stream.index
+            if packet.dts is not None:
+                # joined and damaged files have these, and no format that we write may
+                if packet.dts <= self._last.get(index, packet.dts - 1):
+                    self._out_of_time[index] += 1
+                    continue
+                self._last[index] = packet.dts
             shift = round(self._origin_s / packet.time_base)
             if packet.pts is not None:
                 packet.pts -= shift
             if packet.dts is not None:
                 packet.dts -= shift
-            packet.stream = self._pairs[packet.stream.index]
+            packet.stream = self._pairs[index]
             self._output.mux_one(packet)
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from pathlib import Path
 
@@ -75,14 +76,31 @@ class JsonlWriter:
         try:
             self._file.write(text + "\n")
         except OSError as error:
-            raise RtposeError(
-                f"{self.path} cannot be written further ({error.strerror}); is the disk full?"
-            ) from error
+            # closing would try to write the same line again, and fail again
+            with contextlib.suppress(OSError):
+                self._file.close()
+            raise self._failed(error) from error
         self.frames += 1
 
     def close(self) -> None:
-        """Close the file."""
-        self._file.close()
+        """Close the file.
+
+        Raises
+        ------
+        RtposeError
+            If its last lines cannot be written.
+        """
+        if self._file.closed:
+            return
+        try:
+            self._file.close()
+        except OSError as error:
+            raise self._failed(error) from error
+
+    def _failed(self, error: OSError) -> RtposeError:
+        return RtposeError(
+            f"{self.path} cannot be written further ({error.strerror}); is the disk full?"
+        )
 
     def __enter__(self) -> JsonlWriter:
         return self

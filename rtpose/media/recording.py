@@ -12,7 +12,7 @@ import numpy as np
 from rtpose.errors import RtposeError
 from rtpose.media.sinks import VIDEO_FORMATS, VideoWriter, check_target
 from rtpose.media.sources import VideoInfo
-from rtpose.pose import FrameResult, Image
+from rtpose.pose import Frame, FrameResult, Image
 
 _CLOCK = Fraction(1, 90_000)
 """MPEG's clock, fine enough for frames that come when they come."""
@@ -20,6 +20,8 @@ _CLOCK = Fraction(1, 90_000)
 
 class Recorder:
     """Writes videos of what is shown, each frame at the time it was captured.
+
+    Where a recording cannot go on, as on a full disk, it ends, and what there is of it is kept.
 
     Parameters
     ----------
@@ -54,6 +56,7 @@ class Recorder:
                 )
             check_target(path, overwrite)
         self.finished: list[Path] = []
+        self._begun = 0
         self._path = path
         self._overwrite = overwrite
         self._rate = Fraction(min(max(rate or 25.0, 1.0), 240.0)).limit_denominator(1001)
@@ -75,22 +78,31 @@ class Recorder:
         Raises
         ------
         RtposeError
-            If the file cannot be begun or written further.
+            If the file cannot be begun or written further; recording is off then.
         """
         if not self.wanted:
             return
         frame = result.frame
-        if self._writer is None:
-            height, width = frame.image.shape[:2]
-            info = VideoInfo(width=width, height=height, rate=self._rate, time_base=_CLOCK)
-            overwrite = self._overwrite and not self.finished
-            self._writer = VideoWriter(self._next_path(), info, overwrite=overwrite)
-            self._began_s = frame.time_s
-            self._size = width, height
-        self._writer.write(fitted(frame.image, self._size), frame.time_s - self._began_s)
+        try:
+            if self._writer is None:
+                self._writer = self._begin(frame)
+            self._writer.write(fitted(frame.image, self._size), frame.time_s - self._began_s)
+        except RtposeError as error:
+            self.wanted = False
+            writer, self._writer = self._writer, None
+            if writer is None:
+                raise
+            writer.keep()
+            raise RtposeError(f"{error} {writer.path} holds what was written before") from error
 
     def stop(self) -> Path | None:
-        """Finish the recording and say where it is; None if nothing was recorded."""
+        """Finish the recording and say where it is; None if nothing was recorded.
+
+        Raises
+        ------
+        RtposeError
+            If the file cannot be written to its end; what there is of it is kept.
+        """
         self.wanted = False
         writer, self._writer = self._writer, None
         if writer is None:
@@ -99,12 +111,22 @@ class Recorder:
         self.finished.append(writer.path)
         return writer.path
 
+    def _begin(self, frame: Frame) -> VideoWriter:
+        height, width = frame.image.shape[:2]
+        info = VideoInfo(width=width, height=height, rate=self._rate, time_base=_CLOCK)
+        overwrite = self._overwrite and not self._begun
+        path = self._next_path()
+        self._begun += 1
+        self._began_s = frame.time_s
+        self._size = width, height
+        return VideoWriter(path, info, overwrite=overwrite, crash_safe=True)
+
     def _next_path(self) -> Path:
         if self._path is None:
             return unused(Path(f"rtpose-{time.strftime('%Y%m%d-%H%M%S')}.mp4"))
-        if not self.finished:
+        if not self._begun:
             return self._path
-        return unused(self._path.with_stem(f"{self._path.stem}-{len(self.finished) + 1}"))
+        return unused(self._path.with_stem(f"{self._path.stem}-{self._begun + 1}"))
 
 
 def save_snapshot(image: Image) -> Path:

@@ -65,6 +65,11 @@ class VideoWriter:
         The file whose audio streams are copied, packet by packet; None for silence.
     overwrite : bool
         Replace an existing file.
+    crash_safe : bool
+        For recordings of days: what is written plays at any time, though it was never finished,
+        and where the disk is full or a signal breaks in, it is kept under the final name. Else
+        players on the network may begin before they have the whole file, which costs a copy of
+        it at the end.
 
     Attributes
     ----------
@@ -88,9 +93,11 @@ class VideoWriter:
         source: str | Path | None = None,
         *,
         overwrite: bool = False,
+        crash_safe: bool = False,
     ) -> None:
         self.path = Path(path)
         self.frames = 0
+        self._crash_safe = crash_safe
         self._info = info
         self._colour, self._clock = _written_colour(info.colour), _clock(info)
         self._start = round(info.start_s / self._clock)
@@ -108,7 +115,8 @@ class VideoWriter:
         )
         self._open = True
         format_name = VIDEO_FORMATS[self.path.suffix.lower()]
-        flags = {} if format_name == "matroska" else {"movflags": "+faststart"}
+        layout = "+hybrid_fragmented+delay_moov" if crash_safe else "+faststart"
+        flags = {} if format_name == "matroska" else {"movflags": layout}
         try:
             self._output = av.open(
                 f"file:{self._partial}", "w", format=format_name, container_options=flags
@@ -209,22 +217,39 @@ class VideoWriter:
                 self._output.close()
                 self._partial.replace(self.path)
         except BaseException:
-            self.abort()
+            if self._crash_safe:
+                self.keep()
+            else:
+                self.abort()
             raise
         self._open = False
 
     def abort(self) -> None:
         """Remove what was written; nothing if the file is closed already."""
-        if not self._open:
-            return
+        if self._open:
+            self._release()
+            self._partial.unlink(missing_ok=True)
+
+    def keep(self) -> None:
+        """Give what reached the disk its name, unfinished; nothing if it is closed already.
+
+        Only a crash-safe file can be played then.
+        """
+        if self._open:
+            with contextlib.suppress(RtposeError):  # pictures the encoder still holds, if it can
+                self._encode(None)
+            self._release()
+            if self._partial.exists():
+                self._partial.replace(self.path)
+
+    def _release(self) -> None:
         self._open = False
         if self._audio:
             self._audio.close()
         if hasattr(self, "_output"):
-            # What the muxer has to say about a file that is thrown away is of no use.
+            # What the muxer has to say about a file that is not finished is of no use.
             with contextlib.suppress(av.FFmpegError):
                 self._output.close()
-        self._partial.unlink(missing_ok=True)
 
     def __enter__(self) -> VideoWriter:
         return self

@@ -32,6 +32,10 @@ _HIGHEST_RATE = 1000
 _CLOCKLESS = {"mpjpeg", "mjpeg"}
 """Formats, by FFmpeg's names, that know nothing of time; it says 25 frames a second of them."""
 
+_JUMP_S = 1.0
+"""Times that go back by more begin anew, as in files joined of several: they go on from the frame
+before. Less is disorder, and straightened tick by tick."""
+
 _SHORTFALL_S = 0.5
 """How much earlier than announced a file may end before we say that it broke off. Containers
 round the announced duration and pad the last audio packet, by far less than this."""
@@ -214,16 +218,20 @@ class VideoFile:
     def _frames(self, first: VideoFrame) -> Iterator[Frame]:
         time_base = self.info.time_base
         frame_ticks = max(1, round(1 / (self.info.rate * time_base)))
+        jump_back = round(_JUMP_S / time_base)
         ticks, began_s = -1, time.monotonic()
+        origin = first.pts
         for picture in chain((first,), self._pictures):
             if ticks < 0:
                 ticks = 0
             elif self._clockless:
                 ticks = max(round((time.monotonic() - began_s) / time_base), ticks + 1)
-            elif picture.pts is None or first.pts is None:
+            elif picture.pts is None or origin is None:
                 ticks += frame_ticks
             else:
-                ticks = max(picture.pts - first.pts, ticks + 1)
+                if picture.pts - origin < ticks - jump_back:
+                    origin = picture.pts - ticks - frame_ticks
+                ticks = max(picture.pts - origin, ticks + 1)
             self._count += 1
             self._last_s = float(ticks * time_base)
             yield Frame(self._image(picture), self._count - 1, self._last_s)

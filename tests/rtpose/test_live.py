@@ -12,11 +12,13 @@ import cv2
 import numpy as np
 import pytest
 
+from rtpose.errors import RtposeError
 from rtpose.live import Session, mirrored
 from rtpose.media.cameras import Camera
 from rtpose.media.feeds import open_feed
 from rtpose.media.jsonl import JsonlWriter
 from rtpose.media.recording import Recorder
+from rtpose.media.sinks import VideoWriter
 from rtpose.media.view import Action, Hud
 from rtpose.pose import Frame, FrameResult, Pose
 from rtpose.skeleton import BODY21
@@ -179,6 +181,31 @@ def test_recording_starts_and_stops_on_request(stage: Any, tmp_path: Path):
         pictures = [frame.to_ndarray(format="bgr24") for frame in file.decode(video=0)]
     assert len(pictures) >= 10
     assert pictures[0][:, 8].min() > 180  # with the people drawn in
+
+
+def test_a_recording_that_breaks_off_is_told_and_what_is_seen_goes_on(
+    stage: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """As where the disk is full: the pictures until then are kept, and another can be begun."""
+    whole = VideoWriter.write
+
+    def full_at_5(self: VideoWriter, image: np.ndarray, time_s: float) -> None:
+        if self.frames == 5:
+            monkeypatch.setattr(VideoWriter, "write", whole)
+            raise RtposeError("the disk is full.")
+        whole(self, image, time_s)
+
+    monkeypatch.setattr(VideoWriter, "write", full_at_5)
+    script = in_turn(
+        (lambda view: len(view.shown) > 12, Action.RECORD),
+        (lambda view: sum(hud.recording for hud in view.huds) > 12, Action.QUIT),
+    )
+    played, view, recorder = stage(script, record=Path("out.mp4"))
+    assert any(hud.notice == "the recording broke off" for hud in view.huds)
+    assert played.session.fault == ""  # the second one is well
+    assert recorder.finished == [Path("out-2.mp4")]
+    with av.open("out.mp4") as file:
+        assert 1 <= len(list(file.decode(video=0))) <= 5
 
 
 def test_a_snapshot_is_the_picture_shown(stage: Any, tmp_path: Path, caplog: Any):

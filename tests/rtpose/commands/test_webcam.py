@@ -202,7 +202,7 @@ def test_a_lost_camera_that_does_not_return_ends_with_the_recording_kept(
         assert len(list(file.decode(video=0))) >= 1
 
 
-@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_and_a_service_manager_finish_the_recording(
     people: Any, tmp_path: Path, signal_number: signal.Signals
 ):
@@ -219,6 +219,7 @@ def test_ctrl_c_and_a_service_manager_finish_the_recording(
                 break
             time.sleep(0.1)
         process.send_signal(signal_number)
+        process.send_signal(signal_number)  # a hurry that must cost nothing
         _, errors = process.communicate(timeout=120)
     assert process.returncode == 130, errors
     assert "recorded out.mp4" in errors and "Traceback" not in errors

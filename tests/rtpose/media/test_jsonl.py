@@ -79,3 +79,13 @@ def test_json_lines_refuse_what_is_no_pose(tmp_path):
 def test_an_unwritable_folder_is_refused():
     with pytest.raises(RtposeError, match="cannot be written"):
         JsonlWriter("/proc/self/out.jsonl", MPII16)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_full_disk_is_one_error_and_closing_says_no_more(tmp_path, monkeypatch):
+    full = tmp_path / "full.jsonl"
+    full.symlink_to("/dev/full")
+    writer = JsonlWriter(full, MPII16, overwrite=True)
+    with pytest.raises(RtposeError, match="is the disk full"), writer:
+        writer.write(FrameResult(Frame(np.zeros((4, 4, 3), np.uint8), 0, 0.0), ()))
+    writer.close()

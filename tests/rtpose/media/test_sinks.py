@@ -13,7 +13,7 @@ import pytest
 
 from rtpose.errors import RtposeError
 from rtpose.media.sinks import VideoWriter
-from rtpose.media.sources import VideoFile
+from rtpose.media.sources import VideoFile, VideoInfo
 
 
 def copy(source: Path, target: Path) -> VideoWriter:
@@ -340,3 +340,32 @@ def test_a_frame_of_another_size_is_a_bug(clip, counting_images, tmp_path):
         VideoWriter(tmp_path / "out.mp4", video.info) as writer,
     ):
         writer.write(np.zeros((40, 64, 3), np.uint8), 0.0)
+
+
+def test_sound_whose_times_go_back_is_left_out_and_said(clip, counting_images, tmp_path):
+    """Else the muxer refuses the packet, and hours of pictures with it."""
+    images = counting_images(50)
+    parts = [
+        clip(f"{n}.ts", images=images, codec="mpeg2video", audio=["mp2"], audio_s=1.6) for n in "ab"
+    ]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(p.read_bytes() for p in parts))
+    writer = copy(joined, tmp_path / "out.mp4")
+    assert writer.frames == 100
+    assert len(writer.audio_skipped) == 1 and "times go backwards" in writer.audio_skipped[0]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_a_crash_safe_file_plays_before_it_is_finished_and_is_ordinary_after(suffix, tmp_path):
+    noise = np.random.default_rng(0).integers(0, 255, (5, 240, 320, 3), dtype=np.uint8)
+    info = VideoInfo(width=320, height=240, rate=Fraction(30), time_base=Fraction(1, 30))
+    copied = tmp_path / f"crashed{suffix}"
+    with VideoWriter(tmp_path / f"out{suffix}", info, crash_safe=True) as writer:
+        for i in range(600):
+            writer.write(noise[i % 5], i / 30)
+        (partial,) = (p for p in tmp_path.iterdir() if p.name.startswith(".out"))
+        copied.write_bytes(partial.read_bytes())
+    with VideoFile(copied) as crashed:
+        assert 250 <= sum(1 for _ in crashed) < 600
+    with VideoFile(tmp_path / f"out{suffix}") as whole:
+        assert sum(1 for _ in whole) == 600 and whole.broken is None

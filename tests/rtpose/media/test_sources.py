@@ -243,3 +243,16 @@ def test_a_stream_as_a_video_has_every_frame_and_the_times_they_came(mjpeg):
     assert times == sorted(set(times))
     # 17 twentieths of a second after those that opening had read; 25 a second would be more
     assert times[-1] >= 15 / 50
+
+
+def test_in_files_joined_of_two_the_second_goes_on_where_the_first_ended(
+    clip, counting_images, tmp_path
+):
+    parts = [clip(f"{n}.ts", images=counting_images(50), codec="mpeg2video") for n in "ab"]
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(p.read_bytes() for p in parts))
+    with VideoFile(joined) as video:
+        times = [f.time_s for f in video]
+    assert len(times) == 100
+    steps = np.diff(times)
+    assert steps.min() > 0.5 / 30 and steps.max() < 2 / 30
