@@ -87,11 +87,13 @@ def annotate(
 
     people: set[int | None] = set()
     with ExitStack() as stack:
-        # input and output first: they are quick to find fault with, networks are slow to load
+        # Input and output first: they are quick to find fault with, networks are slow to load, or
+        # to build. But a stream that nobody reads for so long hangs up.
+        setup = set_up(settings) if is_url(source) else None
         file = stack.enter_context(VideoFile(source))
         sound = None if is_url(source) else source
         writer = stack.enter_context(VideoWriter(out, file.info, sound, overwrite=overwrite))
-        setup = set_up(settings)
+        setup = setup or set_up(settings)
         saver = (
             stack.enter_context(JsonlWriter(save, setup.estimator.skeleton, overwrite=overwrite))
             if save

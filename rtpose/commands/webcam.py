@@ -131,13 +131,13 @@ def webcam(
 
         setup = set_up(settings)
         setup.warm_up(source.size)
+        watched = _open_view(chosen, host, port, setup.estimator.skeleton)
+        stack.callback(watched.close)
         saver = (
             stack.enter_context(JsonlWriter(save, setup.estimator.skeleton, overwrite=overwrite))
             if save
             else None
         )
-        watched = _open_view(chosen, host, port, setup.estimator.skeleton)
-        stack.callback(watched.close)
         if record:
             recorder.start()
         status = stack.enter_context(console.status("waiting for the first frame"))

@@ -1,11 +1,14 @@
 """`rtpose webcam` as a user types it."""
 
+import itertools
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
+import threading
 import time
 import types
 from collections.abc import Callable, Iterator, Sequence
@@ -225,3 +228,49 @@ def test_ctrl_c_and_a_service_manager_finish_the_recording(
     assert "recorded out.mp4" in errors and "Traceback" not in errors
     with av.open(str(tmp_path / "out.mp4")) as file:
         assert len(list(file.decode(video=0))) == len(saved.read_text().splitlines())
+
+
+def test_a_port_in_use_leaves_nothing_behind(people: Any, tmp_path: Path, rtpose: Rtpose):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        code, said = rtpose(
+            "webcam", "--camera", people.url, "--view", "browser",
+            "--port", taken.getsockname()[1], "--save", "poses.jsonl",
+        )  # fmt: skip
+    assert code == 2 and "is in use" in said.splitlines()[-1]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_who_quits_while_the_camera_hangs_gets_the_usual_exit_code(people: Any, tmp_path: Path):
+    """Its thread is still inside the read when the process ends, which must not crash it."""
+    (talk,) = people.acts
+    silent = threading.Event()
+
+    def falls_silent(send: Callable[[Any], None]) -> None:
+        sent = itertools.count()
+
+        def counted(picture: Any) -> None:
+            if next(sent) == 60:
+                silent.set()
+                people.silent(send)
+            send(picture)
+
+        talk(counted)
+
+    people.acts = [falls_silent]
+    code = "from rtpose.cli import main; main()"
+    with subprocess.Popen(
+        [sys.executable, "-c", code, "webcam", "--camera", people.url, "--view", "none",
+         "--save", "poses.jsonl"],
+        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
+        stderr=subprocess.PIPE, text=True,
+    ) as process:  # fmt: skip
+        saved = tmp_path / "poses.jsonl"
+        assert silent.wait(120)
+        for _ in range(1200):
+            if saved.exists() and saved.stat().st_size > 2000:
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=120)
+    assert process.returncode == 130, errors
+    assert "Traceback" not in errors
