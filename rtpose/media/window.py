@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import re
 import socket
+import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import closing
+from functools import cache
 from pathlib import Path
 
 import cv2
@@ -28,25 +30,55 @@ KEYS = {
 }
 """Key to what it asks for; capitals too. The second is the escape key."""
 
+# without a traceback, what goes wrong is one line
+_TRY = (
+    "import sys; sys.tracebacklimit = 0; "
+    "import cv2; cv2.namedWindow('rtpose'); cv2.destroyAllWindows()"
+)
+_TRY_S = 10.0
+
 
 def why_no_window() -> str | None:
     """Say why a window cannot be opened here, None if it can.
 
-    To be asked before any window is: OpenCV's Qt and GTK abort the whole process if they cannot
-    reach the display.
+    To be asked before any window is: OpenCV's Qt aborts the whole process if it cannot open one.
+    On Linux a small window comes and goes, the first time that this is asked.
     """
     gui = re.search(r"GUI:\s*(\S+)", cv2.getBuildInformation())
     if gui is None or gui[1] == "NONE":
         return "this OpenCV is built without windows; pip install opencv-python"
     if not sys.platform.startswith("linux"):
         return None
+    # OpenCV's wheels speak X11 only, which Wayland desktops have too; other builds may do without
     display = os.environ.get("DISPLAY", "")
-    # OpenCV's wheels speak X11 only; Wayland desktops have that too, under the same variable
-    if not display:
+    wayland = os.environ.get("WAYLAND_DISPLAY", "")
+    if not display and not wayland:
         return "no display here (DISPLAY is not set)"
-    if not _answers(display):
+    if display and not _answers(display):
         return f"the display {display} does not answer"
-    return None
+    return _try_window(display or wayland)
+
+
+@cache  # the command asks, and so does the window that it then makes
+def _try_window(display: str) -> str | None:
+    """Open a window in a process of its own; say why that failed, None if it did not.
+
+    Nothing less tells: the display may want a cookie that only another user has, or an ``ssh -X``
+    that has expired still listens.
+    """
+    try:
+        tried = subprocess.run(
+            [sys.executable, "-c", _TRY], timeout=_TRY_S, check=False, stdin=subprocess.DEVNULL,
+            capture_output=True, text=True, errors="replace",
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return f"the display {display} does not answer"
+    if tried.returncode == 0:
+        return None
+    # the first line is the display's own word, or Qt's; Qt's advice to reinstall comes after it
+    said = tried.stderr.split("\n")
+    why = next(filter(None, map(str.strip, said)), f"exit status {tried.returncode}")
+    return f"OpenCV cannot open one on the display {display} ({why})"
 
 
 def _answers(display: str) -> bool:
@@ -121,6 +153,10 @@ class WindowView:
 
     def _poll(self) -> None:
         while (key := cv2.pollKey()) != -1:
+            # Arrows and the like are 0xFF51 and so on, whose low byte is a letter's. GTK tells
+            # above them which of shift, num lock and others are on.
+            if key & 0xFF00:
+                continue
             action = KEYS.get(chr(key & 0xFF).lower())
             if action is Action.HELP:
                 self._help = not self._help

@@ -6,10 +6,11 @@ import threading
 import time
 import weakref
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from socketserver import BaseRequestHandler, ThreadingTCPServer
 from urllib.parse import urlsplit
 
 import aiohttp
@@ -484,6 +485,33 @@ def camera(view: BrowserView, hud: Hud = HUD, people: int = 2) -> Iterator[None]
         thread.join()
 
 
+@contextmanager
+def relay(to: int, cut: threading.Event) -> Iterator[int]:
+    """A port that leads to another; what comes while it is cut is lost, and nothing is closed."""
+
+    def carry(source: socket.socket, target: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(1 << 16):
+                if not cut.is_set():
+                    target.sendall(data)
+            target.shutdown(socket.SHUT_WR)
+
+    class Handler(BaseRequestHandler):
+        def handle(self) -> None:
+            with socket.create_connection(("127.0.0.1", to)) as far:
+                back = threading.Thread(target=carry, args=(far, self.request))
+                back.start()
+                carry(self.request, far)
+                back.join()
+
+    with ThreadingTCPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        try:
+            yield server.server_address[1]
+        finally:
+            server.shutdown()
+
+
 def until(true: Callable[[], object]) -> object:
     """The first true answer."""
     end = time.monotonic() + PATIENCE_S
@@ -571,6 +599,33 @@ def test_in_chromium_the_page_says_what_is_up_and_comes_back(tmp_path):
             assert driver.find_element("id", "pause").is_enabled()
         finally:
             view.close()
+
+
+def test_in_chromium_a_network_that_goes_silent_is_noticed_and_left(tmp_path):
+    """No socket is closed, as when a phone changes networks or the host loses power."""
+    cut = threading.Event()
+    with (
+        opened() as view,
+        camera(view),
+        relay(port(view), cut) as number,
+        chromium(tmp_path) as driver,
+    ):
+
+        def notice() -> str:
+            return driver.find_element("id", "notice").text
+
+        driver.get(f"http://127.0.0.1:{number}/")
+        until(lambda: driver.execute_script(FRAME) > 5 and notice() == "")
+        cut.set()
+        until(lambda: notice() == "no connection to rtpose; trying again")
+        assert not driver.find_element("id", "pause").is_enabled()
+        last = driver.execute_script(FRAME)
+        cut.clear()
+        # the attempt that was lost in between is given up too
+        until(lambda: driver.execute_script(FRAME) > last + 5)
+        assert notice() == ""
+        driver.find_element("id", "pause").click()
+        assert until(view.actions) == [Action.PAUSE]
 
 
 def test_in_chromium_another_site_cannot_look(tmp_path):

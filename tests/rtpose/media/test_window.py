@@ -1,9 +1,12 @@
 import os
 import shutil
 import socket
+import struct
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import cv2
@@ -22,11 +25,18 @@ HUD = Hud(29.7, 41.2, 2, "nano by openvino bf16 on cpu", True, True, "camera los
 RESULT = FrameResult(Frame(np.zeros((240, 320, 3), np.uint8), 0, 0.0), ())
 
 
+@pytest.fixture(autouse=True)
+def forgotten() -> None:
+    """No test gets to know what another found out."""
+    window._try_window.cache_clear()
+
+
 @linux
 @pytest.mark.parametrize("display", [None, ":4711", "localhost:4711", "nonsense", "unix:4711.0"])
 def test_without_a_display_there_is_a_reason_and_an_error(
     display: str | None, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     if display is None:
         monkeypatch.delenv("DISPLAY", raising=False)
     else:
@@ -36,12 +46,101 @@ def test_without_a_display_there_is_a_reason_and_an_error(
         WindowView()
 
 
-@linux
-def test_a_display_that_listens_is_one(monkeypatch: pytest.MonkeyPatch):
+@contextmanager
+def xvfb(*options: str) -> Iterator[str]:
+    """A real display, without a screen."""
+    if shutil.which("Xvfb") is None:
+        pytest.skip("no Xvfb here to open a real window on")
+    read, write = os.pipe()
+    with subprocess.Popen(
+        ["Xvfb", "-displayfd", str(write), "-screen", "0", "800x600x24", "-nolisten", "tcp",
+         *options],
+        pass_fds=[write], stderr=subprocess.DEVNULL,
+    ) as server:  # fmt: skip
+        os.close(write)
+        try:
+            with os.fdopen(read) as number:
+                yield f":{number.readline().strip()}"
+        finally:
+            server.terminate()
+
+
+@contextmanager
+def fake_x_server(number: int, answer: bytes) -> Iterator[None]:
+    """A display that gives everybody this answer and then closes."""
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind("\0/tmp/.X11-unix/X4712")
+        server.bind(f"\0/tmp/.X11-unix/X{number}")
         server.listen()
-        monkeypatch.setenv("DISPLAY", ":4712.0")
+
+        def serve() -> None:
+            while True:
+                try:
+                    client, _ = server.accept()
+                except OSError:
+                    return
+                with client:
+                    client.settimeout(1)
+                    try:
+                        client.recv(100)
+                        client.sendall(answer)
+                    except OSError:  # who only looked whether somebody listens has left
+                        pass
+
+        thread = threading.Thread(target=serve)
+        thread.start()
+        try:
+            yield
+        finally:
+            server.shutdown(socket.SHUT_RDWR)
+            thread.join()
+
+
+SORRY = b"No cookie, no window"
+REFUSAL = struct.pack("=BBHHH", 0, len(SORRY), 11, 0, len(SORRY) // 4) + SORRY
+"""How the X protocol says no: 0, the length of the reason, the version, the length in words."""
+
+
+@linux
+@pytest.mark.parametrize(
+    ("answer", "said"),
+    [(b"", "could not connect"), (REFUSAL, SORRY.decode())],
+    ids=["closes", "refuses"],
+)
+def test_a_display_that_listens_but_opens_no_window_is_none(
+    answer: bytes, said: str, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setenv("DISPLAY", ":4712.0")
+    with fake_x_server(4712, answer):
+        why = str(why_no_window())
+        assert "display :4712.0" in why and said in why and "\n" not in why
+        with pytest.raises(RtposeError, match="--view browser"):
+            WindowView()
+
+
+@linux
+def test_a_display_that_says_nothing_is_not_waited_for(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(window, "_TRY_S", 2.0)
+    monkeypatch.setenv("DISPLAY", ":4713")
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind("\0/tmp/.X11-unix/X4713")
+        server.listen()
+        assert why_no_window() == "the display :4713 does not answer"
+
+
+@linux
+def test_a_real_display_wants_its_cookie(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def field(value: bytes) -> bytes:
+        return struct.pack(">H", len(value)) + value
+
+    cookie = tmp_path / "cookie"  # as xauth writes it, for any address and display
+    fields = map(field, (b"", b"", b"MIT-MAGIC-COOKIE-1", bytes(range(16))))
+    cookie.write_bytes(b"\xff\xff" + b"".join(fields))
+    with xvfb("-auth", str(cookie)) as display:
+        monkeypatch.setenv("DISPLAY", display)
+        monkeypatch.setenv("XAUTHORITY", str(tmp_path / "none"))
+        assert "uthoriz" in str(why_no_window())
+        window._try_window.cache_clear()
+        monkeypatch.setenv("XAUTHORITY", str(cookie))
         assert why_no_window() is None
 
 
@@ -75,6 +174,18 @@ def test_keys_become_actions_also_those_pressed_while_showing(fake_gui: dict[str
     assert list(view.actions()) == []
 
 
+def test_arrows_and_the_like_are_no_letters_and_modifiers_do_not_count(
+    fake_gui: dict[str, list[int]],
+):
+    view = WindowView()
+    view.show(RESULT, HUD)
+    # left, up, right, home, begin, num lock; up with shift, and with num lock as GTK tells it
+    fake_gui["keys"] = [0xFF51, 0xFF52, 0xFF53, 0xFF50, 0xFF58, 0xFF7F, 0x1FF52, 0x10FF52]
+    assert list(view.actions()) == []
+    fake_gui["keys"] = [0x10 << 16 | ord("m"), 0x1 << 16 | ord("R"), 0x10 << 16 | 27]
+    assert list(view.actions()) == [Action.MIRROR, Action.RECORD, Action.QUIT]
+
+
 def test_closing_the_window_quits(fake_gui: dict[str, list[int]]):
     view = WindowView()
     view.show(RESULT, HUD)
@@ -96,24 +207,8 @@ def test_the_numbers_are_on_the_shown_picture_only_and_help_on_request(
     assert (helped > 0).sum() > 1.3 * (plain > 0).sum()
 
 
-@pytest.fixture
-def x_server() -> Iterator[str]:
-    """A display without a screen."""
-    if shutil.which("Xvfb") is None:
-        pytest.skip("no Xvfb here to open a real window on")
-    read, write = os.pipe()
-    with subprocess.Popen(
-        ["Xvfb", "-displayfd", str(write), "-screen", "0", "800x600x24", "-nolisten", "tcp"],
-        pass_fds=[write], stderr=subprocess.DEVNULL,
-    ) as server:  # fmt: skip
-        os.close(write)
-        with os.fdopen(read) as number:
-            display = f":{number.readline().strip()}"
-        yield display
-        server.terminate()
-
-
-def test_a_real_window_opens_and_closes(x_server: str):
+@linux
+def test_a_real_window_opens_and_closes():
     """In a process of its own: OpenCV aborts the whole process when it cannot open one."""
     code = """
 import numpy as np
@@ -130,9 +225,10 @@ view.close()
 view.close()
 print("shown")
 """
-    done = subprocess.run(
-        [sys.executable, "-c", code],
-        env=os.environ | {"DISPLAY": x_server, "PYTHONPATH": str(Path(__file__).parents[3])},
-        capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+    with xvfb() as display:
+        done = subprocess.run(
+            [sys.executable, "-c", code],
+            env=os.environ | {"DISPLAY": display, "PYTHONPATH": str(Path(__file__).parents[3])},
+            capture_output=True, text=True, timeout=120,
+        )  # fmt: skip
     assert done.returncode == 0 and done.stdout.strip() == "shown", done.stderr
