@@ -6,6 +6,7 @@ a loss is `rtpose.media.cameras`'.
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import Any, Protocol
 import av
 import cv2
 import numpy as np
+from av.container import InputContainer
 from av.packet import Packet
 from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
@@ -24,10 +26,16 @@ from rtpose.media.sources import VideoFile
 from rtpose.media.urls import READ_S, is_url, open_url, shown_url
 from rtpose.pose import Image
 
+log = logging.getLogger(__name__)
+
 _LOW_DELAY = {"flags": "low_delay", "analyzeduration": "1000000"}
 
 _BROKEN_IN_A_ROW = 100
 """Packets that give no picture before a stream is lost, not merely disturbed."""
+
+_DARK_S = 15.0
+"""How long a stream may send something and yet no picture: one may begin with a key frame only,
+and with x264's defaults the next is up to 250 frames away."""
 
 
 class Lost(Exception):
@@ -125,6 +133,7 @@ class StreamFeed:
 
     def __init__(self, url: str) -> None:
         name = shown_url(url)
+        self._url = url
         self._container = open_url(url, _LOW_DELAY)
         try:
             if not self._container.streams.video:
@@ -132,16 +141,19 @@ class StreamFeed:
             self._stream: VideoStream = self._container.streams.video[0]
             # threads that decode several frames at once hold each of them back
             self._stream.thread_type = "SLICE"
-            self.ends = bool(self._container.duration)
+            self.ends = _has_end(self._container)
             self.rate = float(self._stream.average_rate) if self._stream.average_rate else None
             # HLS comes in pieces of seconds: without a pace one would see the last frame of each
             paced = "hls" in self._container.format.name
             self._pace = _Pace() if paced else None
             self._pictures = self._decode()
-            self._first: VideoFrame | None = next(self._pictures)
+            self._first = next(self._pictures, None)
         except Lost as error:
             self.close()
             raise RtposeError(f"{name}: {error}") from error
+        except av.FFmpegError as error:
+            self.close()
+            raise RtposeError(f"{name}: cannot be read ({error.strerror})") from error
         except BaseException:
             self.close()
             raise
@@ -150,7 +162,9 @@ class StreamFeed:
         """See `Feed`."""
         picture, self._first = self._first, None
         if picture is None:
-            picture = next(self._pictures)
+            picture = next(self._pictures, None)
+        if picture is None:
+            return None
         if self._pace and picture.time is not None:
             self._pace.wait_for(picture.time)
         image: Any = picture.to_ndarray(format="bgr24")
@@ -161,29 +175,48 @@ class StreamFeed:
         self._container.close()
 
     def _decode(self) -> Iterator[VideoFrame]:
-        broken = 0
+        broken, seen_s = 0, time.monotonic()
         for packet in self._packets():
             try:
                 pictures = self._stream.decode(packet)
-            except av.error.InvalidDataError as error:
+            except av.FFmpegError as error:
                 broken += 1
-                if broken >= _BROKEN_IN_A_ROW:
+                if broken >= _BROKEN_IN_A_ROW and time.monotonic() - seen_s >= _DARK_S:
                     raise Lost("what it sends cannot be decoded") from error
                 continue
-            broken = 0 if pictures else broken
             yield from pictures
-        raise Lost("the stream ended")
+            if pictures:
+                broken, seen_s = 0, time.monotonic()
+        if not self._is_over():
+            raise Lost("the stream ended")
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
-        packets: Iterator[Packet[VideoStream]] = self._container.demux(self._stream)
+        # sound is asked for too: PyAV would pass over it in silence, and its time-out, which each
+        # packet starts anew, would never see that the pictures have stopped
+        packets: Iterator[Packet[Any]] = self._container.demux()
+        came_s = time.monotonic()
         try:
             for packet in packets:
-                if packet.size:
+                if packet.size and packet.stream is self._stream:
                     yield packet
+                    came_s = time.monotonic()
+                elif packet.size and time.monotonic() - came_s >= _DARK_S:
+                    raise Lost(f"no picture came for {_DARK_S:g} s, only sound")
         except av.FFmpegError as error:
             if isinstance(error, av.error.ExitError):  # PyAV's time-out
                 raise Lost(f"nothing came for {READ_S:g} s") from error
             raise Lost(f"the stream broke off ({error.strerror})") from error
+
+    def _is_over(self) -> bool:
+        """Whether it was live and has come to its end; opened again, it would be a recording."""
+        if self._pace is None:  # of what can be live, only HLS says that it has ended
+            return False
+        try:
+            again = open_url(self._url, _LOW_DELAY)
+        except RtposeError:
+            return False
+        with again:
+            return _has_end(again)
 
 
 class FileFeed:
@@ -210,6 +243,8 @@ class FileFeed:
         """See `Feed`."""
         frame = next(self._frames, None)
         if frame is None:
+            if self._file.broken:
+                log.warning("%s %s", self._file.name, self._file.broken)
             return None
         self._pace.wait_for(frame.time_s)
         return frame.image
@@ -217,6 +252,10 @@ class FileFeed:
     def close(self) -> None:
         """See `Feed`."""
         self._file.close()
+
+
+def _has_end(container: InputContainer) -> bool:
+    return bool(container.duration)
 
 
 class _Pace:

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import av
 from av.container import InputContainer
@@ -19,6 +19,13 @@ OPEN_S, READ_S = 10.0, 5.0
 
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
+_SECRET = re.compile(rf"^({_SCHEME.pattern}[^:]*):.*@", re.IGNORECASE | re.DOTALL)
+"""Whatever may be meant as a password, also where an address cannot be understood."""
+
+_ENCODING = (
+    "in its name and password write / as %2F, ? as %3F, # as %23, @ as %40, [ as %5B and ] as %5D"
+)
+
 
 def is_url(source: str) -> bool:
     """Whether this is an address (``rtsp://...``) and not a file."""
@@ -27,16 +34,18 @@ def is_url(source: str) -> bool:
 
 def shown_url(url: str) -> str:
     """The address without its password, as it may stand in messages and logs."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    name, _, host = parts.netloc.rpartition("@")
-    return parts._replace(netloc=f"{name.partition(':')[0]}:***@{host}").geturl()
+    return _SECRET.sub(r"\1:***@", url)
 
 
 def stem_of_url(url: str) -> str:
-    """A name for files made from a stream: that of its path or, failing that, of its host."""
-    parts = urlsplit(url)
+    """A name for files made from a stream: that of its path or, failing that, of its host.
+
+    Raises
+    ------
+    RtposeError
+        If it is not a proper address.
+    """
+    parts = _parts(url)
     return PurePosixPath(parts.path).stem or parts.hostname or "stream"
 
 
@@ -53,17 +62,23 @@ def open_url(url: str, options: Mapping[str, str] | None = None) -> InputContain
     Raises
     ------
     RtposeError
-        If the host is unknown, refuses, does not answer in `OPEN_S` seconds, denies access, or
-        answers with something else than a video. The text names which.
+        If it is not a proper address, or if the host is unknown, refuses, does not answer in
+        `OPEN_S` seconds, denies access, or answers with something else than a video. The text
+        names which.
     """
     name = shown_url(url)
-    host = urlsplit(url).hostname
-    if host:
+    parts = _parts(url)
+    if parts.hostname:
         try:
-            socket.getaddrinfo(host, None)
-        except OSError as error:
+            socket.getaddrinfo(parts.hostname, None)
+        except (OSError, UnicodeError) as error:  # the latter of names such as cam..local
+            # an @ further on: what was taken for the host is a piece of a name or password
+            torn = "@" in parts.path + parts.query + parts.fragment
             raise RtposeError(
-                f"{name}: no host named {host} is known here; check the address and the network"
+                f"{name}: no such host is known here; check the address: {_ENCODING}"
+                if torn
+                else f"{name}: no host named {parts.hostname} is known here; "
+                "check the address and the network"
             ) from error
     began = time.monotonic()
     try:
@@ -73,6 +88,17 @@ def open_url(url: str, options: Mapping[str, str] | None = None) -> InputContain
     except av.FFmpegError as error:
         late = time.monotonic() - began >= 0.9 * min(OPEN_S, READ_S)
         raise RtposeError(f"{name}: {_reason(error, late)}") from error
+
+
+def _parts(url: str) -> SplitResult:
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # the first piece of a password with / ? or # in it is taken for a port
+    except ValueError:
+        help_ = _ENCODING if "@" in url else "check its host and port"
+        # its cause is not kept: that text may have the password in it
+        raise RtposeError(f"{shown_url(url)}: not a proper address; {help_}") from None
+    return parts
 
 
 def _reason(error: av.FFmpegError, late: bool) -> str:

@@ -1,15 +1,21 @@
 """What pictures come from: what is said of a bad one, and at which pace files and HLS come."""
 
+import contextlib
+import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import av
+import cv2
+import numpy as np
 import pytest
 
 from rtpose.errors import RtposeError
-from rtpose.media.feeds import FileFeed, StreamFeed, open_feed
+from rtpose.media.feeds import FileFeed, Lost, StreamFeed, open_feed
 from rtpose.media.sample import write_sample
 
 pytestmark = pytest.mark.usefixtures("threads_gone")
@@ -27,7 +33,7 @@ def test_a_wrong_password_of_an_ip_camera_is_said(rtsp: Start):
 def web_folder(tmp_path: Path) -> Any:
     """A folder on a web server."""
     from functools import partial as part
-    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+    from http.server import SimpleHTTPRequestHandler
 
     class Quiet(SimpleHTTPRequestHandler):
         def log_message(self, format: str, *args: object) -> None:
@@ -51,15 +57,14 @@ def test_a_file_on_a_web_server_ends(tmp_path: Path, web_folder: str):
     assert count == 15
 
 
-def test_live_hls_is_paced(tmp_path: Path, web_folder: str):
-    """Its pieces come all at once; without a pace one would see the last picture of each."""
-    import av
-
-    write_sample(tmp_path / "clip.mp4", seconds=1, size=(64, 48))
+def write_live_hls(folder: Path) -> Path:
+    """Write a playlist of one second that says that more is to come."""
+    write_sample(folder / "clip.mp4", seconds=1, size=(64, 48))
+    playlist = folder / "live.m3u8"
     with (
-        av.open(str(tmp_path / "clip.mp4")) as clip,
+        av.open(str(folder / "clip.mp4")) as clip,
         av.open(
-            str(tmp_path / "live.m3u8"), "w", format="hls",
+            str(playlist), "w", format="hls",
             options={"hls_flags": "omit_endlist", "hls_time": "10"},
         ) as live,
     ):  # fmt: skip
@@ -69,6 +74,12 @@ def test_live_hls_is_paced(tmp_path: Path, web_folder: str):
             if packet.dts is not None:
                 packet.stream = copy
                 live.mux(packet)
+    return playlist
+
+
+def test_live_hls_is_paced(tmp_path: Path, web_folder: str):
+    """Its pieces come all at once; without a pace one would see the last picture of each."""
+    write_live_hls(tmp_path)
     feed = open_feed(f"{web_folder}/live.m3u8")
     assert isinstance(feed, StreamFeed)
     began = time.monotonic()
@@ -76,3 +87,143 @@ def test_live_hls_is_paced(tmp_path: Path, web_folder: str):
         assert feed.read() is not None
     assert time.monotonic() - began > 0.5
     feed.close()
+
+
+def test_live_hls_that_is_over_has_ended_and_is_not_lost(tmp_path: Path, web_folder: str):
+    playlist = write_live_hls(tmp_path)
+    feed = open_feed(f"{web_folder}/live.m3u8")
+    assert isinstance(feed, StreamFeed)
+    assert feed.read() is not None
+    with playlist.open("a") as more:
+        more.write("#EXT-X-ENDLIST\n")
+    count = 1
+    while feed.read() is not None:
+        count += 1
+    feed.close()
+    assert 25 <= count <= 30  # the decoder keeps the last few to itself
+
+
+def test_live_hls_whose_server_went_away_is_lost(tmp_path: Path, web_folder: str):
+    playlist = write_live_hls(tmp_path)
+    feed = open_feed(f"{web_folder}/live.m3u8")
+    playlist.unlink()
+    with pytest.raises(Lost):
+        while feed.read() is not None:
+            pass
+    feed.close()
+
+
+@pytest.fixture
+def sender() -> Iterator[Callable[..., str]]:
+    """Serve pieces of a stream, with a pause after each, and then hang up."""
+    servers = []
+    stopping = threading.Event()
+
+    def serve(pieces: Iterable[bytes], kind: str = "video/mp2t", pause_s: float = 0) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", kind)
+                self.end_headers()
+                with contextlib.suppress(ConnectionError):
+                    for piece in pieces:
+                        self.wfile.write(piece)
+                        if stopping.wait(pause_s):
+                            return
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}/live"
+
+    yield serve
+    stopping.set()
+    for server in servers:
+        server.shutdown()
+        server.server_close()
+
+
+def test_a_picture_of_a_kind_that_is_not_understood_is_passed_over(sender: Callable[..., str]):
+    """FFmpeg has another error for these than for broken ones."""
+    good = cv2.imencode(".jpg", np.full((48, 64, 3), 99, np.uint8))[1].tobytes()
+    odd = bytearray(good)
+    # ITU-T T.81, B.2.2, from the marker on: the sampling of the second colour is its 15th byte
+    odd[odd.index(b"\xff\xc0") + 14] = 0x31
+    with pytest.raises(av.error.PatchWelcomeError):
+        av.CodecContext.create("mjpeg", "r").decode(av.Packet(bytes(odd)))
+
+    pictures = [good, good, bytes(odd), bytes(odd), good]
+    parts = [
+        b"--frame\r\nContent-Type: image/jpeg\r\nContent-Length: %d\r\n\r\n%s\r\n"
+        % (len(data), data)
+        for data in pictures
+    ]
+    feed = StreamFeed(sender(parts, "multipart/x-mixed-replace; boundary=frame", 0.02))
+    for _ in range(3):
+        assert feed.read() is not None
+    with pytest.raises(Lost, match="the stream"):
+        feed.read()
+    feed.close()
+
+
+def from_its_middle(path: Path) -> bytes:
+    """Give a broadcast as one gets it who comes in after the first key frame."""
+    with av.open(str(path)) as whole:
+        places = [packet.pos for packet in whole.demux(video=0) if packet.size]
+    return path.read_bytes()[places[5] :]
+
+
+def test_pictures_begin_at_the_first_key_frame(
+    sender: Callable[..., str], clip: Callable[..., Path], counting_images: Start
+):
+    often = {"x264-params": "keyint=140:scenecut=0"}
+    path = clip("a.ts", images=counting_images(160), options=often)
+    feed = StreamFeed(sender([from_its_middle(path)]))
+    assert feed.read() is not None
+    feed.close()
+
+
+def test_a_stream_without_a_key_frame_is_given_up(
+    sender: Callable[..., str],
+    clip: Callable[..., Path],
+    counting_images: Start,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("rtpose.media.feeds._DARK_S", 0.0)
+    never = {"x264-params": "keyint=1000:scenecut=0"}
+    path = clip("a.ts", images=counting_images(160), options=never)
+    with pytest.raises(RtposeError, match="what it sends cannot be decoded"):
+        StreamFeed(sender([from_its_middle(path)]))
+
+
+def test_pictures_that_stop_while_the_sound_goes_on_are_missed(
+    sender: Callable[..., str],
+    clip: Callable[..., Path],
+    counting_images: Start,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr("rtpose.media.feeds._DARK_S", 0.5)
+    path = clip("a.ts", images=counting_images(10), audio=["aac"], audio_s=60)
+    data = path.read_bytes()
+    pieces = [data[i : i + 2048] for i in range(0, len(data), 2048)]
+    feed = StreamFeed(sender(pieces, pause_s=0.02))
+    with pytest.raises(Lost, match="only sound"):
+        while feed.read() is not None:
+            pass
+    feed.close()
+
+
+def test_a_file_that_breaks_off_is_told(
+    clip: Callable[..., Path], counting_images: Start, caplog: pytest.LogCaptureFixture
+):
+    path = clip("torn.mp4", images=counting_images(10))
+    path.write_bytes(path.read_bytes()[:-5])
+    feed = FileFeed(str(path))
+    with caplog.at_level(logging.WARNING, "rtpose"):
+        while feed.read() is not None:
+            pass
+    feed.close()
+    [line] = caplog.messages
+    assert "torn.mp4 breaks off after frame 9" in line

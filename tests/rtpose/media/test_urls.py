@@ -33,6 +33,42 @@ def test_passwords_are_not_shown():
     assert shown_url("clip.mp4") == "clip.mp4"
 
 
+TORN = [
+    "rtsp://admin:qz[xy@host/",
+    "rtsp://admin:qz#xy@host/",
+    "rtsp://admin:qz?xy@host/",
+    "rtsp://admin:qz/xy@host/live",
+    "rtsp://admin.invalid:77#xy@host/",
+    "rtsp://admin:qz@x.invalid#xy@host/",
+]
+"""With a password that makes of the address something else than was meant."""
+
+
+@pytest.mark.parametrize("url", TORN)
+def test_passwords_that_tear_an_address_are_not_shown_either(url: str):
+    assert shown_url(url).startswith("rtsp://admin")
+    assert ":***@host/" in shown_url(url)
+
+
+@pytest.mark.parametrize("url", TORN)
+def test_what_to_do_about_such_a_password_is_said(url: str):
+    with pytest.raises(RtposeError, match=r"# as %23") as caught:
+        open_url(url)
+    assert str(caught.value).startswith(f"{shown_url(url)}: ")
+    for piece in ("qz", "xy", "77", "x.invalid", "named admin"):
+        assert piece not in str(caught.value)
+
+
+def test_what_is_no_address_is_said_in_one_line():
+    for use in (open_url, stem_of_url):
+        for url in ("rtsp://[::1/a", "http://cam:port/a", "http://cam:99999/a"):
+            with pytest.raises(RtposeError, match=r"not a proper address; check its host and port"):
+                use(url)
+    with pytest.raises(RtposeError, match=r"no host named cam\.\.local"):
+        open_url("rtsp://cam..local/")
+    assert stem_of_url("rtsp://cam..local/") == "cam..local"
+
+
 @pytest.mark.parametrize(
     ("url", "stem"),
     [
