@@ -63,7 +63,11 @@ def count_work(network: nn.Module, crops: Tensor) -> Work:
 
 
 def measure_device(device: str, precision: str) -> Device:
-    """The rate of a large matrix product and of a large copy, the best of several."""
+    """The rate of a large matrix product and of a large copy, the best of several.
+
+    The product in fp32 is without TensorFloat-32, PyTorch's default for matrices, and so are the
+    engines' convolutions.
+    """
     dtype = DTYPES[precision]
     threads = torch.get_num_threads()
     torch.set_num_threads(os.cpu_count() or 1)

@@ -22,6 +22,7 @@ import typer
 
 from rtpose.bench.machine import describe
 from rtpose.datasets.people import People
+from rtpose.engines.select import select_device
 from rtpose.skeleton import BODY21
 from training.batches import Batch, crops_reader, stream_batches
 from training.config import TrainConfig, read_config
@@ -103,6 +104,7 @@ def main(
     steps: Annotated[int, typer.Option(help="Batches a time.")] = 12,
 ) -> None:
     """Measure, print and record."""
+    device = select_device(device)
     settings = read_config(config)
     speeds = measure(settings, size, device, rounds, steps)
     record = {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from importlib.metadata import version
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 from rich.logging import RichHandler
@@ -63,5 +63,21 @@ def main() -> None:
     try:
         app()
     except RtposeError as error:
-        console.print(f"error: {error}", style="red", markup=False, soft_wrap=True)
-        sys.exit(2)
+        _end(str(error))
+    except RuntimeError as error:
+        # torch is not imported for this: if it was not yet, it is not its error
+        if "torch" not in sys.modules:
+            raise
+        from rtpose.engines.faults import is_out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
+        _end(
+            "out of memory: close other programs that use the GPU, or use a smaller --model or "
+            "--device cpu"
+        )
+
+
+def _end(message: str) -> NoReturn:
+    console.print(f"error: {message}", style="red", markup=False, soft_wrap=True)
+    sys.exit(2)

@@ -34,7 +34,8 @@ def own_stream(device: str) -> Iterator[None]:
 
     Each stage runs in its own thread and ends by copying its small result to the host, which
     waits for its stream: what it hands on is complete, and what it frees is no longer in use.
-    On a CPU this does nothing.
+    What this thread has given the GPU before, weights it loaded for one, is done first. On a CPU
+    this does nothing.
     """
     if not device.startswith("cuda"):
         yield
@@ -42,6 +43,8 @@ def own_stream(device: str) -> Iterator[None]:
     streams: dict[str, torch.cuda.Stream] = _streams.__dict__
     if device not in streams:
         streams[device] = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    # PyTorch's streams do not wait for the default one by themselves
+    streams[device].wait_stream(torch.cuda.current_stream(device))
     with torch.cuda.stream(streams[device]):
         yield
 

@@ -7,7 +7,7 @@ import math
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import torch
 import typer
@@ -19,6 +19,8 @@ from rtpose.bench.accuracy import head_pck, overall, predict, torso_pck
 from rtpose.checkpoint import load_checkpoint, save_checkpoint
 from rtpose.datasets.find import find_dataset
 from rtpose.engines.eager import EagerEngine
+from rtpose.engines.faults import is_out_of_memory
+from rtpose.engines.select import select_device
 from rtpose.errors import RtposeError
 from rtpose.metrics import COLUMNS, columns
 from rtpose.skeleton import BODY21
@@ -64,8 +66,8 @@ def train(
 ) -> None:
     """Train a network; the best averaged weights stand in RUN/best.safetensors."""
     folder = RunFolder(run)
-    settings = _settings(config, folder, resume)
     with join_processes(device) as processes:
+        settings = _settings(config, folder, resume)
         fit(settings, data, folder, resume, start, processes=processes, minutes=minutes)
 
 
@@ -87,8 +89,8 @@ def distill(
 ) -> None:
     """Train a network on labels and on a bigger network's heatmaps."""
     folder = RunFolder(run)
-    settings = _settings(config, folder, resume)
     with join_processes(device) as processes:
+        settings = _settings(config, folder, resume)
         fit(settings, data, folder, resume, start, teacher, share, processes, minutes)
 
 
@@ -105,6 +107,7 @@ def compare(
     device: DeviceOption = "cpu",
 ) -> None:
     """The paper's table: chain against dense against pruned; RUN/compare.md. Resumes by itself."""
+    device = select_device(device)
     try:
         numbers = [int(seed) for seed in seeds.split(",")]
     except ValueError:
@@ -144,6 +147,7 @@ def evaluate(
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
 ) -> None:
     """Score a network on labelled people in their given boxes."""
+    device = select_device(device)
     checkpoint = load_checkpoint(weights)
     skeleton = checkpoint.skeleton
     dataset = find_dataset(data)
@@ -233,8 +237,19 @@ def main() -> None:
     try:
         app()
     except RtposeError as error:
-        Console(stderr=True).print(f"error: {error}", style="red", markup=False, highlight=False)
-        raise SystemExit(2) from None
+        _end(str(error))
+    except RuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        _end(
+            "out of memory: close other programs that use the GPU, or set a smaller batch in the "
+            "config"
+        )
+
+
+def _end(message: str) -> NoReturn:
+    Console(stderr=True).print(f"error: {message}", style="red", markup=False, highlight=False)
+    raise SystemExit(2)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
+from rtpose.engines.select import select_device
 from rtpose.errors import RtposeError
 from rtpose.network import DCHourglass
 
@@ -115,11 +116,12 @@ def join_processes(device: str) -> Iterator[Processes]:
     Raises
     ------
     RtposeError
-        If there are more processes than GPUs, or a certain GPU is asked for all of them.
+        If the device is not to be had, there are more processes than GPUs, or a certain GPU is
+        asked for all of them.
     """
     count = int(os.environ.get("WORLD_SIZE", "1"))
     if count == 1:
-        yield Processes(0, 1, device)
+        yield Processes(0, 1, select_device(device))
         return
     backend = "gloo"
     if device != "cpu":

@@ -47,7 +47,8 @@ class RunFolder:
     def load(self) -> dict[str, Any]:
         """Read the checkpoint; tensors and plain values only, nothing is executed."""
         try:
-            state = torch.load(self.checkpoint, weights_only=True)
+            # to the host: the GPU it was saved from may not be here, or be another process's
+            state = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
         except FileNotFoundError:
             raise RtposeError(f"{self.checkpoint}: nothing to resume from") from None
         except Exception as error:  # torch raises half a dozen types for a damaged archive

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
+from rtpose.engines.faults import first_line
 from rtpose.gpu import unused_gpu
 
 ENGINES = ("tensorrt", "compiled", "openvino", "eager")
@@ -64,8 +65,7 @@ def _import_fault() -> str | None:
     try:
         importlib.import_module("torch_tensorrt")
     except Exception as error:  # noqa: BLE001  a missing library raises a bare Exception
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        return f"torch-tensorrt cannot be imported: {lines[0]}; install it again"
+        return f"torch-tensorrt cannot be imported: {first_line(error)}; install it again"
     return None
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from rtpose.engines.faults import is_out_of_memory
 from rtpose.errors import RtposeError
 
 log = logging.getLogger(__name__)
@@ -61,20 +62,23 @@ class Batches:
             part = crops[done : done + self.largest]
             try:
                 parts.append(self._run(part))
-            except torch.OutOfMemoryError as error:
-                self._halve(bucket_for(len(part)), error)
-            else:
                 done += len(part)
+                continue
+            except RuntimeError as error:
+                if not is_out_of_memory(error):
+                    raise
+                if len(part) == 1:
+                    raise RtposeError(
+                        "the GPU has too little free memory for a single person: close other "
+                        "programs that use it, or use a smaller --model or --device cpu"
+                    ) from error
+            # out of the except block: the error holds what the failed attempt had allocated
+            self._halve(bucket_for(len(part)))
         if not parts:
             return self._empty()
         return parts[0] if len(parts) == 1 else torch.cat(parts)
 
-    def _halve(self, tried: int, error: torch.OutOfMemoryError) -> None:
-        if tried == 1:
-            raise RtposeError(
-                "the GPU has too little free memory for a single person: close other programs "
-                "that use it, or use a smaller --model or --device cpu"
-            ) from error
+    def _halve(self, tried: int) -> None:
         self.largest = tried // 2
         torch.cuda.empty_cache()
         log.warning("out of GPU memory with %d people at once: going on with %d", tried, tried // 2)

@@ -16,6 +16,7 @@ from rtpose.engines.base import no_heatmaps
 from rtpose.engines.batches import BUCKETS, Batches, bucket_for
 from rtpose.engines.cuda_graph import CudaGraph
 from rtpose.engines.eager import EagerEngine
+from rtpose.engines.faults import first_line, is_out_of_memory
 from rtpose.errors import RtposeError
 from rtpose.heatmaps import HeatmapNetwork
 
@@ -96,11 +97,12 @@ def _compile(network: Any, example: Tensor) -> Any:
     compiled: Any = torch.compile(network, dynamic=False, fullgraph=True)
     try:
         compiled(example)
-    except torch.OutOfMemoryError:
-        raise
     except RuntimeError as error:
+        if is_out_of_memory(error):
+            raise
         # no Triton, as on Windows, or no C compiler: graphs alone still spare the launches
-        reason = str(error).strip().splitlines()[0]
-        log.warning("engine compiled: without torch.compile, which cannot run here: %s", reason)
+        log.warning(
+            "engine compiled: without torch.compile, which cannot run here: %s", first_line(error)
+        )
         return network
     return compiled

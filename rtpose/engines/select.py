@@ -11,6 +11,7 @@ from rtpose.checkpoint import Checkpoint
 from rtpose.engines.available import ENGINES, why_not
 from rtpose.engines.base import Engine
 from rtpose.engines.eager import EagerEngine
+from rtpose.engines.faults import first_line
 from rtpose.errors import RtposeError
 from rtpose.gpu import unused_gpu
 
@@ -41,12 +42,14 @@ def select_device(device: str) -> str:
     Raises
     ------
     RtposeError
-        If the device is unknown or not on this machine.
+        If the device is unknown, not on this machine, or does not compute.
     """
     if device == "auto":
-        if torch.cuda.is_available():
+        if not torch.cuda.is_available():
+            fault = unused_gpu()
+        elif (fault := _no_answer("cuda")) is None:
             return "cuda"
-        if (fault := unused_gpu()) is not None:
+        if fault is not None:
             log.warning("%s. Going on with the CPU", fault)
         return "cpu"
     try:
@@ -61,15 +64,28 @@ def select_device(device: str) -> str:
                 f"device {device}: PyTorch {torch.__version__} finds {count} CUDA GPUs here; "
                 f"{advice}"
             )
-    elif kind.type != "cpu":
+        if (fault := _no_answer(device)) is not None:
+            raise RtposeError(f"{fault}; use another, or --device cpu")
+        return device
+    if kind.type != "cpu":
         raise RtposeError(f"device {device!r} is not supported: choose auto, cpu or cuda")
-    return device
+    # cpu:0 is the same
+    return "cpu"
+
+
+def _no_answer(device: str) -> str | None:
+    """Why a GPU that PyTorch lists computes nothing: too old for it, say, or another's alone."""
+    try:
+        torch.ones(1, device=device).add(1).item()
+    except RuntimeError as error:
+        return f"device {device} does not compute: {first_line(error)}"
+    return None
 
 
 def select_engine(
     name: str, checkpoint: Checkpoint, device: str, flip_test: bool = False
 ) -> Selection:
-    """Make the engine that the user named, or for ``auto`` the fastest that can run.
+    """Make the engine that the user named, or for ``auto`` the fastest that can run, warmed up.
 
     Parameters
     ----------
@@ -101,8 +117,18 @@ def _fastest(checkpoint: Checkpoint, device: str, flip_test: bool) -> Selection:
     for name in _ON_CPU if device == "cpu" else _ON_GPU:
         fault = why_not(name, device)
         if fault is None:
-            reason = "; ".join(["the fastest that can run here", *missing])
-            return Selection(_make(name, checkpoint, device, flip_test), reason)
+            try:
+                engine = _make(name, checkpoint, device, flip_test)
+                # only now it shows whether the network converts and the answers are right
+                engine.warm_up()
+            except RtposeError as error:
+                if name == "eager":
+                    raise
+                fault = str(error)
+                log.warning("%s. Going on with the next engine", fault)
+            else:
+                reason = "; ".join(["the fastest that can run here", *missing])
+                return Selection(engine, reason)
         missing.append(f"no {name}: {fault}")
     raise AssertionError("eager runs everywhere")
 

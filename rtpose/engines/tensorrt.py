@@ -5,7 +5,10 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -21,6 +24,7 @@ from rtpose.engines.available import tensorrt_packages
 from rtpose.engines.base import no_heatmaps
 from rtpose.engines.batches import BUCKETS, Batches, bucket_for, pad
 from rtpose.engines.eager import EagerEngine
+from rtpose.engines.faults import first_line, is_out_of_memory
 from rtpose.engines.parity import Parity
 from rtpose.errors import RtposeError
 from rtpose.heatmaps import HeatmapNetwork
@@ -121,6 +125,8 @@ class TensorRtEngine:
         )  # fmt: skip
         began = time.monotonic()
         dtype = _TYPES[self.precision]
+        # TensorRT allocates by itself and cannot use what PyTorch only holds back
+        torch.cuda.empty_cache()
         network = copy.deepcopy(self._network).to(self.device, dtype)
         crops = torch.zeros(self._shape(size), dtype=dtype, device=self.device)
         serialized = build(network, crops)
@@ -193,19 +199,36 @@ def build(network: nn.Module, crops: Tensor) -> bytes:
 
     exported = torch.export.export(network, (crops,))
     try:
-        serialized = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
-            exported,
-            arg_inputs=[crops],
-            device=torch_tensorrt.Device(gpu_id=crops.device.index or 0),
-        )
-    except torch.OutOfMemoryError:
-        raise
+        with _without_tracebacks(), tempfile.TemporaryDirectory(prefix="rtpose-") as folder:
+            serialized = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
+                exported,
+                arg_inputs=[crops],
+                device=torch_tensorrt.Device(gpu_id=crops.device.index or 0),
+                disable_tf32=True,
+                # its default is a file that all users and GPUs of a machine share; for another
+                # shape there is nothing in it to use again
+                timing_cache_path=str(Path(folder) / "timing.bin"),
+            )
     except Exception as error:  # torch-tensorrt raises many kinds
-        reason = str(error).strip().splitlines()[0][:200]
+        if is_out_of_memory(error):
+            raise
+        reason = first_line(error.__cause__ or error)[:200]
         raise RtposeError(
             f"engine tensorrt: this network cannot be converted ({reason}); use --engine compiled"
         ) from error
     return bytes(serialized)
+
+
+@contextmanager
+def _without_tracebacks() -> Iterator[None]:
+    """Keep torch-tensorrt from logging the traceback of what it raises all the same."""
+    logger = logging.getLogger("torch_tensorrt")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _write(folder: Path, built: Built) -> None:

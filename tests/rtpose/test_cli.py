@@ -15,6 +15,7 @@ import av
 import numpy as np
 import platformdirs
 import pytest
+import torch
 
 from rtpose import doctor
 from rtpose.cli import main
@@ -233,6 +234,26 @@ def test_bad_input_of_bench(
     assert done.code == 2
     assert message in done.errors
     assert done.errors.startswith("error: ") and done.errors.count("\n") == 1
+
+
+def test_lack_of_memory_is_one_line_and_other_bugs_keep_their_traceback(
+    rtpose: Rtpose, clip: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object) -> None:
+        raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate\nand more")
+
+    monkeypatch.setattr("rtpose.commands.setup.set_up", fail)
+    done = rtpose("video", clip)
+    assert done.code == 2
+    assert done.errors.startswith("error: out of memory: close other programs")
+    assert done.errors.count("\n") == 1
+
+    def bug(*_: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr("rtpose.commands.setup.set_up", bug)
+    with pytest.raises(RuntimeError, match="a bug"):
+        main()
 
 
 def test_doctor_says_what_a_bug_report_needs(rtpose: Rtpose):

@@ -1,11 +1,16 @@
 """The GPU's way through a frame, on CPU tensors, against the host's way."""
 
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rtpose import on_device
 from rtpose.checkpoint import load_checkpoint
 from rtpose.detector import load_detector
 from rtpose.engines.eager import EagerEngine
@@ -144,6 +149,33 @@ def test_upload_takes_any_layout(bus: Image):
     assert torch.equal(upload(mirrored, "cpu"), torch.from_numpy(mirrored.copy()))
     with own_stream("cpu"):
         pass
+
+
+def test_a_threads_own_stream_waits_for_what_was_given_before(monkeypatch: pytest.MonkeyPatch):
+    said: list[str] = []
+
+    class Stream:
+        def __init__(self, device: str) -> None:
+            said.append(f"stream on {device}")
+
+        def wait_stream(self, other: str) -> None:
+            said.append(f"wait for {other}")
+
+    @contextmanager
+    def enter(stream: Stream) -> Iterator[None]:
+        said.append("enter")
+        yield
+        said.append("leave")
+
+    monkeypatch.setattr(on_device, "_streams", threading.local())
+    monkeypatch.setattr(torch.cuda, "Stream", Stream)
+    monkeypatch.setattr(torch.cuda, "stream", enter)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"default of {device}")
+    for _ in range(2):
+        with own_stream("cuda"):
+            pass
+    once = ["wait for default of cuda", "enter", "leave"]
+    assert said == ["stream on cuda", *once, *once]
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -6,8 +6,10 @@ from pathlib import Path
 
 import cv2
 import pytest
+import torch
 
 from rtpose.checkpoint import load_checkpoint
+from training import __main__
 from training.__main__ import main
 
 TINY = """
@@ -115,3 +117,40 @@ def test_data(drawn_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert "COCO keypoints" in capfd.readouterr().out
     assert training(monkeypatch, "data", tmp_path) == 2
     assert "no labels found" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("command", ["train", "distill", "compare", "evaluate"])
+def test_a_missing_gpu_is_said_before_anything_is_read(
+    command: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
+) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    words: list[object] = [command, tmp_path / "gone", "--data", tmp_path, "--device", "cuda"]
+    if command != "evaluate":
+        words += ["--run", tmp_path / "run"]
+    if command == "distill":
+        words += ["--teacher", tmp_path / "gone", "--start", tmp_path / "gone"]
+    assert training(monkeypatch, *words) == 2
+    assert "error: device cuda: PyTorch" in capfd.readouterr().err
+    assert not (tmp_path / "run").exists()
+
+
+def test_lack_of_memory_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("cuDNN error: CUDNN_STATUS_ALLOC_FAILED")
+
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setattr(__main__, "fit", fail)
+    config = tmp_path / "tiny.yaml"
+    config.write_text(TINY)
+    words = ("train", config, "--data", tmp_path, "--run", tmp_path / "run")
+    assert training(monkeypatch, *words) == 2
+    said = capfd.readouterr().err
+    assert said.startswith("error: out of memory: close other programs")
+    assert said.count("\n") == 1
+
+    def bug(*_: object, **__: object) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(__main__, "fit", bug)
+    with pytest.raises(RuntimeError, match="a bug"):
+        main()

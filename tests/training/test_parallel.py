@@ -152,6 +152,8 @@ def test_bad_numbers_of_processes(store: Store, monkeypatch: pytest.MonkeyPatch)
             join_processes("cuda"):  # fmt: skip
         pass
     monkeypatch.setenv("WORLD_SIZE", "1")
-    with join_processes("cuda:3") as processes:
-        assert processes == Processes(0, 1, "cuda:3")
+    with pytest.raises(RtposeError, match="CUDA GPUs here"), join_processes("cuda:99"):
+        pass
+    with join_processes("cpu:0") as processes:
+        assert processes == Processes(0, 1, "cpu")
         assert np.arange(4)[processes.part].tolist() == [0, 1, 2, 3]

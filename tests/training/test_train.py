@@ -153,6 +153,14 @@ def test_damaged_or_missing_checkpoint(tmp_path: Path):
         RunFolder(tmp_path).load()
 
 
+def test_a_checkpoint_of_a_gpu_is_read_without_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(torch.serialization, "location_tag", lambda _: "cuda:7")
+        RunFolder(tmp_path).save({"weights": torch.arange(3)})
+    weights = RunFolder(tmp_path).load()["weights"]
+    assert weights.device.type == "cpu" and weights.tolist() == [0, 1, 2]
+
+
 def test_a_loss_that_is_not_a_number_names_the_pictures(store: Store, tmp_path: Path):
     broken = Store(store.crops, store.joints * float("nan"), store.weights, store.people)
     with pytest.raises(RtposeError, match=r"loss is nan at step 0; pictures: .*train-\d\.png"):

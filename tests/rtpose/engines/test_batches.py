@@ -1,4 +1,6 @@
+import gc
 import logging
+import weakref
 
 import pytest
 import torch
@@ -78,6 +80,53 @@ def test_out_of_memory_halves_says_so_and_remembers(caplog: pytest.LogCaptureFix
     device.tried.clear()
     run(numbers(9))
     assert device.tried == [8, 1]
+
+
+@pytest.mark.parametrize(
+    "said",
+    ["CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED when calling `cublasCreate(handle)`"],
+)
+def test_libraries_run_out_of_memory_in_words_of_their_own(said: str):
+    tried: list[int] = []
+
+    def run(crops: torch.Tensor) -> torch.Tensor:
+        tried.append(len(crops))
+        if len(crops) > 2:
+            raise RuntimeError("While interpreting the module") from RuntimeError(said)
+        return crops
+
+    assert len(Batches(run, lambda: torch.zeros(0, 1))(numbers(4))) == 4
+    assert tried == [4, 2, 2]
+
+
+def test_other_errors_are_not_taken_for_lack_of_memory():
+    def run(crops: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError("TensorRT could not launch the engine")
+
+    with pytest.raises(RuntimeError, match="could not launch"):
+        Batches(run, lambda: torch.zeros(0, 1))(numbers(4))
+
+
+def test_memory_is_given_back_after_the_failed_attempt_let_go_of_it(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    attempts: list[weakref.ref[torch.Tensor]] = []
+    left: list[bool] = []
+
+    def run(crops: torch.Tensor) -> torch.Tensor:
+        held = crops * 2
+        if len(crops) > 2:
+            attempts.append(weakref.ref(held))
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        return held
+
+    monkeypatch.setattr(torch.cuda, "empty_cache", lambda: left.append(attempts[-1]() is not None))
+    gc.disable()
+    try:
+        Batches(run, lambda: torch.zeros(0, 1))(numbers(4))
+    finally:
+        gc.enable()
+    assert left == [False]
 
 
 def test_no_memory_for_a_single_person_is_one_clear_error():

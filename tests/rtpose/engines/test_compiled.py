@@ -95,6 +95,25 @@ def test_without_a_compiler_graphs_of_the_network_as_it_is_are_used_and_said(
     assert "without torch.compile, which cannot run here: Cannot find a working" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("said", "seen"), [("", "RuntimeError"), ("CUDA error: out of memory", "")]
+)
+def test_a_compiler_that_fails_without_a_word_or_for_lack_of_memory(
+    said: str, seen: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    def run(crops: torch.Tensor) -> torch.Tensor:
+        raise RuntimeError(said)
+
+    network = object()
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: run)
+    if seen:
+        assert compiled._compile(network, torch.zeros(1)) is network
+        assert f"which cannot run here: {seen}" in caplog.text
+    else:
+        with pytest.raises(RuntimeError, match=said):
+            compiled._compile(network, torch.zeros(1))
+
+
 def test_out_of_memory_while_warming_up_goes_on_with_fewer(
     recorded: list[int], shipped: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ):

@@ -108,6 +108,14 @@ def test_crops_may_be_of_any_memory_layout(tiny: Checkpoint):
         torch.testing.assert_close(engine(turned), engine(turned.contiguous()))
 
 
+def test_the_reference_does_not_round_in_convolutions(
+    tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    EagerEngine(tiny)
+    assert not torch.backends.cudnn.allow_tf32
+
+
 def test_unknown_engine(tiny: Checkpoint):
     with pytest.raises(RtposeError, match="unknown engine 'fast': choose auto, tensorrt"):
         select_engine("fast", tiny, "cpu")

@@ -16,6 +16,19 @@ from rtpose.gpu import Gpu, installed_gpus, unused_gpu
 CARD = Gpu("NVIDIA GeForce RTX 4090", "550.54.14")
 
 
+class Fake:
+    """An engine; those that are broken say so when they are warmed up."""
+
+    broken: tuple[str, ...] = ()
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def warm_up(self) -> None:
+        if self.name in self.broken:
+            raise RtposeError(f"engine {self.name}: its answers are not those of eager")
+
+
 @pytest.fixture
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
@@ -33,7 +46,12 @@ def hidden_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
 def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Names of the engines that would be made."""
     names: list[str] = []
-    monkeypatch.setattr(select, "_make", lambda name, *_: names.append(name))
+
+    def make(name: str, *_: object) -> Fake:
+        names.append(name)
+        return Fake(name)
+
+    monkeypatch.setattr(select, "_make", make)
     return names
 
 
@@ -69,6 +87,33 @@ def test_on_a_gpu_tensorrt_comes_first(
     monkeypatch.setattr(select, "why_not", lambda name, device: None)
     select_engine("auto", tiny, "cuda")
     assert made == ["tensorrt"]
+
+
+def test_what_fails_in_warming_up_makes_room_for_the_next_and_is_said(
+    tiny: Checkpoint,
+    made: list[str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    monkeypatch.setattr(select, "why_not", lambda name, device: None)
+    monkeypatch.setattr(Fake, "broken", ("tensorrt", "compiled"))
+    chosen = select_engine("auto", tiny, "cuda")
+    assert made == ["tensorrt", "compiled", "eager"] and chosen.engine.name == "eager"
+    fault = "engine tensorrt: its answers are not those of eager"
+    assert f"no tensorrt: {fault}" in chosen.reason
+    assert f"{fault}. Going on with the next engine" in caplog.text
+
+
+def test_a_named_engine_is_not_replaced_and_the_last_one_fails(
+    tiny: Checkpoint, made: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(select, "why_not", lambda name, device: None)
+    monkeypatch.setattr(Fake, "broken", ("tensorrt", "compiled", "eager"))
+    with pytest.raises(RtposeError, match="not those of eager"):
+        select_engine("tensorrt", tiny, "cuda").engine.warm_up()
+    assert made == ["tensorrt"]
+    with pytest.raises(RtposeError, match="engine eager"):
+        select_engine("auto", tiny, "cuda")
 
 
 def test_on_a_gpu_without_tensorrt_compiled_is_next_and_the_reason_said(
@@ -158,6 +203,34 @@ def test_devices_are_checked(no_gpu: None):
         select_device("cuda:99")
     with pytest.raises(RtposeError, match="not supported"):
         select_device("mps")
+
+
+def test_a_cpu_with_a_number_is_the_cpu():
+    assert select_device("cpu:0") == "cpu"
+
+
+def test_a_gpu_that_does_not_compute_is_not_used(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """It is listed, but this PyTorch has no kernels for it, or it is another program's alone."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA error: no kernel image is available\nSearch for more")
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "ones", fail)
+        assert select_device("auto") == "cpu"
+        assert "device cuda does not compute: CUDA error: no kernel image is av" in caplog.text
+        assert "Search" not in caplog.text
+        with pytest.raises(RtposeError, match=r"cuda:1 does not compute: .*; use another, or"):
+            select_device("cuda:1")
+        caplog.clear()
+    ones = torch.ones
+    monkeypatch.setattr(torch, "ones", lambda *shape, device: ones(*shape))
+    assert select_device("auto") == "cuda" and select_device("cuda:1") == "cuda:1"
+    assert not caplog.records
 
 
 def test_what_the_driver_lists_is_read(monkeypatch: pytest.MonkeyPatch):

@@ -2,9 +2,12 @@
 
 import io
 import logging
+import sys
+import tempfile
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 
 import platformdirs
 import pytest
@@ -186,3 +189,65 @@ def test_the_checkpoint_is_not_halved(factory: Factory, tiny: Checkpoint):
     before = EagerEngine(tiny)(crops(1))
     TensorRtEngine(tiny, "cpu")(crops(1))
     assert torch.equal(EagerEngine(tiny)(crops(1)), before)
+
+
+class Converter:
+    """Stands where torch_tensorrt stands, and fails as it does: logs, and wraps the cause."""
+
+    def __init__(self, cause: Exception | None = None) -> None:
+        self.cause = cause
+        self.settings: dict[str, object] = {}
+
+    def __call__(self, exported: object, **settings: object) -> bytes:
+        self.settings = settings
+        if self.cause is not None:
+            logging.getLogger("torch_tensorrt.dynamo._compiler").error("Traceback and more")
+            raise RuntimeError(f"While interpreting: {self.cause}\nand more") from self.cause
+        Path(str(settings["timing_cache_path"])).write_bytes(b"times")
+        return b"engine"
+
+
+def convert(converter: Converter, monkeypatch: pytest.MonkeyPatch) -> bytes:
+    """What `build` makes of a small network with it."""
+    dynamo = SimpleNamespace(convert_exported_program_to_serialized_trt_engine=converter)
+    module = SimpleNamespace(dynamo=dynamo, Device=lambda gpu_id: gpu_id)
+    monkeypatch.setitem(sys.modules, "torch_tensorrt", module)
+    return tensorrt.build(nn.Conv2d(1, 1, 1).eval(), torch.zeros(1, 1, 4, 4))
+
+
+def test_building_rounds_no_float32_and_shares_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    converter = Converter()
+    for _ in range(2):
+        assert convert(converter, monkeypatch) == b"engine"
+        assert converter.settings["disable_tf32"] is True
+        folder = Path(str(converter.settings["timing_cache_path"])).parent
+        assert folder.parent == tmp_path and not folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("cause", "reason"),
+    [(ValueError("no converter for aten.foo\nand more"), "no converter for aten.foo"),
+     (AssertionError(), "AssertionError")],
+)  # fmt: skip
+def test_what_cannot_be_converted_is_one_line(
+    cause: Exception,
+    reason: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    with pytest.raises(RtposeError) as error:
+        convert(Converter(cause), monkeypatch)
+    assert f"cannot be converted ({reason}); use --engine compiled" in str(error.value)
+    assert "Traceback" not in caplog.text
+    logging.getLogger("torch_tensorrt").error("heard again")
+    assert "heard again" in caplog.text
+
+
+def test_lack_of_memory_while_building_is_not_a_network_that_cannot_be_converted(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    with pytest.raises(RuntimeError, match="While interpreting"):
+        convert(Converter(RuntimeError("CUDA error: out of memory")), monkeypatch)
