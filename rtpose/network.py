@@ -81,7 +81,7 @@ def sources(stack: int, stacks: int, connect: Connect) -> tuple[int, ...]:
 class Residual(nn.Module):
     """Pre-activation bottleneck (He et al., arXiv:1603.05027): 1x1 to half, 3x3, 1x1."""
 
-    def __init__(self, inputs: int, outputs: int) -> None:
+    def __init__(self, inputs: int, outputs: int, skip: nn.Module | None = None) -> None:
         super().__init__()
         half = outputs // 2
         self.norm1 = nn.BatchNorm2d(inputs)
@@ -90,7 +90,8 @@ class Residual(nn.Module):
         self.conv2 = nn.Conv2d(half, half, 3, padding=1, bias=False)
         self.norm3 = nn.BatchNorm2d(half)
         self.conv3 = nn.Conv2d(half, outputs, 1)
-        self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
+        same = inputs == outputs
+        self.skip = skip or (nn.Identity() if same else nn.Conv2d(inputs, outputs, 1))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, outputs, H, W)."""
@@ -99,6 +100,24 @@ class Residual(nn.Module):
         y = self.conv3(functional.relu(self.norm3(y)))
         out: Tensor = y + self.skip(x)
         return out
+
+
+class FirstChannels(nn.Module):
+    """As many channels as asked for: the last ones cut off, or zeros added.
+
+    Without weights (He et al., arXiv:1512.03385, option A), for the way past all levels of all
+    hourglasses must not multiply: convolutions there, whose growth the norms hide from the loss,
+    took features to 2e8 within 250,000 pictures, and bfloat16 lost them.
+    """
+
+    def __init__(self, outputs: int) -> None:
+        super().__init__()
+        self.outputs = outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, H, W) -> (N, outputs, H, W)."""
+        more = self.outputs - x.shape[1]
+        return functional.pad(x, (0, 0, 0, 0, 0, more)) if more > 0 else x[:, : self.outputs]
 
 
 class Hourglass(nn.Module):
@@ -111,9 +130,9 @@ class Hourglass(nn.Module):
         super().__init__()
         low = channels + increase
         self.branch = Residual(channels, channels)
-        self.down = Residual(channels, low)
+        self.down = Residual(channels, low, FirstChannels(low) if increase else None)
         self.inner = Hourglass(depth - 1, low, increase) if depth > 1 else Residual(low, low)
-        self.up = Residual(low, channels)
+        self.up = Residual(low, channels, FirstChannels(channels) if increase else None)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W); H and W divisible by 2**depth."""

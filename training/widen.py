@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from rtpose.errors import RtposeError
-from rtpose.network import DCHourglass, Residual
+from rtpose.network import DCHourglass
 
 
 @torch.no_grad()
@@ -24,35 +24,21 @@ def start_from(network: DCHourglass, trained: DCHourglass) -> None:
     network : DCHourglass
         Changed in place.
     trained : DCHourglass
-        Of the same architecture, or with a smaller `increase`.
+        Of the same architecture, or one whose `increase` is 0.
 
     Raises
     ------
     RtposeError
-        If they differ in anything else, or `trained` is the wider one.
+        If they differ in anything else.
     """
     wanted, given = network.architecture, trained.architecture
-    if replace(given, increase=wanted.increase) != wanted or given.increase > wanted.increase:
+    if given not in (wanted, replace(wanted, increase=0)):
         raise RtposeError(f"the weights to start from are {given}, the config asks for {wanted}")
     parts = dict(trained.named_modules())
     for name, wide in network.named_modules():
         narrow = parts.get(name)
         if isinstance(wide, (nn.Conv2d, nn.BatchNorm2d)) and narrow is not None:
-            if isinstance(wide, nn.Conv2d) and isinstance(narrow, nn.Identity):
-                _fill(wide, _pass_on(parts[name.rpartition(".")[0]]))
-            else:
-                _fill(wide, narrow)
-
-
-def _pass_on(block: nn.Module) -> nn.Conv2d:
-    """The convolution that does what the skip connection of `block` does, nothing."""
-    assert isinstance(block, Residual)
-    channels = block.conv3.out_channels
-    conv = nn.Conv2d(channels, channels, 1)
-    nn.init.dirac_(conv.weight)
-    assert conv.bias is not None
-    nn.init.zeros_(conv.bias)
-    return conv
+            _fill(wide, narrow)
 
 
 def _fill(wide: nn.Module, narrow: nn.Module) -> None:

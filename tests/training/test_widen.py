@@ -17,7 +17,7 @@ def trained(increase: int) -> DCHourglass:
     return network.eval()
 
 
-@pytest.mark.parametrize(("before", "after"), [(0, 0), (0, 4), (2, 6)])
+@pytest.mark.parametrize(("before", "after"), [(0, 0), (0, 4), (2, 2)])
 def test_a_wider_network_answers_as_the_one_it_starts_from(before: int, after: int):
     narrow = trained(before)
     torch.manual_seed(2)
@@ -32,16 +32,16 @@ def test_every_new_channel_can_be_learned():
     """What old channels read from new ones is nothing yet, but has a slope."""
     torch.manual_seed(2)
     wide = DCHourglass(Architecture(1, 8, 5, depth=1, increase=4))
-    start_from(wide, trained_once := DCHourglass(Architecture(1, 8, 5, depth=1)))
+    start_from(wide, DCHourglass(Architecture(1, 8, 5, depth=1)))
     wide.every_stack(torch.rand(2, 3, 32, 32) * 255)[0].square().sum().backward()
     up = wide.hourglasses[0].up.conv1
     assert up.weight[:4, 8:].abs().max() == 0
     assert up.weight.grad[:4, 8:].abs().max() > 0
-    assert trained_once.hourglasses[0].up.conv1.weight.shape == (4, 8, 1, 1)
 
 
 @pytest.mark.parametrize(
-    "other", [{"channels": 10}, {"stacks": 2}, {"connect": "chain"}, {"increase": 6}]
+    "other",
+    [{"channels": 10}, {"stacks": 2}, {"connect": "chain"}, {"increase": 6}, {"increase": 4}],
 )
 def test_another_network_is_refused(other: dict[str, object]):
     base = {"stacks": 3, "channels": 8, "joints": 5, "depth": 2, "increase": 2}
