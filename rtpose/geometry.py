@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from rtpose.pose import FloatArray, Image
 
 CROP_MARGIN = 1.17
-"""Crop side over the longer side of the person's box. On val nano scores 78.5 with it (75.8 in the
-detector's boxes), 76.9 (75.3) with the usual 1.25 and 77.9 (75.4) with 1.13: its 128 pixels are
-better spent on the person."""
+"""Crop side over the longer side of the person's box. Chosen on val when 1.25, the usual one, was
+1.6 behind; between 1.05 and 1.25 today's nano hardly cares, 1.35 costs it two points:
+benchmarks/results/margin.md."""
 
 
 def crop_squares(boxes: FloatArray, margin: float = CROP_MARGIN) -> FloatArray:
