@@ -36,16 +36,13 @@ class Architecture:
     stacks : int
         Hourglasses in a row. ``dense`` and ``chain`` differ from the third on.
     channels : int
-        Width of the feature maps at full resolution, between the stem and the heads; even.
+        Width of every feature map between the stem and the heads; even.
     joints : int
         Heatmaps per person.
     connect : {"dense", "chain", "early"}
         Which earlier hourglasses feed each hourglass, see `sources`.
     depth : int
         Halvings inside an hourglass; the crop's side must be a multiple of 4 * 2**depth.
-    increase : int
-        Channels more after every halving, even; Newell's own later hourglasses add 128 to 256
-        (arXiv:1611.05424, code). Small maps are cheap, so this buys weights for little time.
     """
 
     stacks: int
@@ -53,15 +50,12 @@ class Architecture:
     joints: int
     connect: Connect = "dense"
     depth: int = 4
-    increase: int = 0
 
     def __post_init__(self) -> None:
         if self.stacks < 1 or self.channels < 2 or self.joints < 1 or self.depth < 1:
             raise ValueError(f"stacks, channels, joints and depth must be positive: {self}")
         if self.channels % 2:
             raise ValueError(f"channels must be even, not {self.channels}")
-        if self.increase < 0 or self.increase % 2:
-            raise ValueError(f"increase must be even and not negative, not {self.increase}")
         if self.connect not in ("dense", "chain", "early"):
             raise ValueError(f"connect must be dense, chain or early, not {self.connect!r}")
 
@@ -81,7 +75,7 @@ def sources(stack: int, stacks: int, connect: Connect) -> tuple[int, ...]:
 class Residual(nn.Module):
     """Pre-activation bottleneck (He et al., arXiv:1603.05027): 1x1 to half, 3x3, 1x1."""
 
-    def __init__(self, inputs: int, outputs: int, skip: nn.Module | None = None) -> None:
+    def __init__(self, inputs: int, outputs: int) -> None:
         super().__init__()
         half = outputs // 2
         self.norm1 = nn.BatchNorm2d(inputs)
@@ -90,8 +84,7 @@ class Residual(nn.Module):
         self.conv2 = nn.Conv2d(half, half, 3, padding=1, bias=False)
         self.norm3 = nn.BatchNorm2d(half)
         self.conv3 = nn.Conv2d(half, outputs, 1)
-        same = inputs == outputs
-        self.skip = skip or (nn.Identity() if same else nn.Conv2d(inputs, outputs, 1))
+        self.skip = nn.Identity() if inputs == outputs else nn.Conv2d(inputs, outputs, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, inputs, H, W) -> (N, outputs, H, W)."""
@@ -102,37 +95,15 @@ class Residual(nn.Module):
         return out
 
 
-class FirstChannels(nn.Module):
-    """As many channels as asked for: the last ones cut off, or zeros added.
-
-    Without weights (He et al., arXiv:1512.03385, option A), for the way past all levels of all
-    hourglasses must not multiply: convolutions there, whose growth the norms hide from the loss,
-    took features to 2e8 within 250,000 pictures, and bfloat16 lost them.
-    """
-
-    def __init__(self, outputs: int) -> None:
-        super().__init__()
-        self.outputs = outputs
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(N, C, H, W) -> (N, outputs, H, W)."""
-        more = self.outputs - x.shape[1]
-        return functional.pad(x, (0, 0, 0, 0, 0, more)) if more > 0 else x[:, : self.outputs]
-
-
 class Hourglass(nn.Module):
-    """Halve `depth` times and come back, adding a residual branch at every resolution.
+    """Halve `depth` times and come back, adding a residual branch at every resolution."""
 
-    Every halving adds `increase` channels, which the way back gives up again.
-    """
-
-    def __init__(self, depth: int, channels: int, increase: int) -> None:
+    def __init__(self, depth: int, channels: int) -> None:
         super().__init__()
-        low = channels + increase
         self.branch = Residual(channels, channels)
-        self.down = Residual(channels, low, FirstChannels(low) if increase else None)
-        self.inner = Hourglass(depth - 1, low, increase) if depth > 1 else Residual(low, low)
-        self.up = Residual(low, channels, FirstChannels(channels) if increase else None)
+        self.down = Residual(channels, channels)
+        self.inner = Hourglass(depth - 1, channels) if depth > 1 else Residual(channels, channels)
+        self.up = Residual(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, C, H, W); H and W divisible by 2**depth."""
@@ -167,7 +138,7 @@ class DCHourglass(nn.Module):
             Residual(c // 2, c),
             Residual(c, c),
         )
-        self.hourglasses = nn.ModuleList(Hourglass(a.depth, c, a.increase) for _ in range(a.stacks))
+        self.hourglasses = nn.ModuleList(Hourglass(a.depth, c) for _ in range(a.stacks))
         self.features = nn.ModuleList(
             nn.Sequential(
                 Residual(c, c), nn.Conv2d(c, c, 1, bias=False), nn.BatchNorm2d(c), nn.ReLU()

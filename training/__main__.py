@@ -59,7 +59,7 @@ def train(
     run: RunOption,
     resume: ResumeOption = False,
     start: Annotated[
-        Path | None, typer.Option(help="Begin with this .safetensors network, or a narrower one.")
+        Path | None, typer.Option(help="Begin with the weights of this .safetensors network.")
     ] = None,
     device: DeviceOption = "cpu",
     minutes: MinutesOption = math.inf,

@@ -32,7 +32,6 @@ class NetworkConfig:
     channels: int
     connect: Literal["dense", "chain", "early"] = "dense"
     depth: int = 4
-    increase: int = 0
     long_links: Literal["closed", "open"] = "closed"
     skeleton: str = "body21"
 

@@ -25,7 +25,6 @@ from training.parallel import ALONE, Processes
 from training.run import RunFolder
 from training.store import Store
 from training.teacher import Teacher, teach
-from training.widen import start_from
 
 Evaluate = Callable[[DCHourglass, int], dict[str, float]]
 """Scores of a network at a crop size; the first one is what the best is chosen by."""
@@ -85,7 +84,7 @@ def build_network(config: TrainConfig) -> tuple[DCHourglass, Skeleton]:
     n = config.network
     skeleton = find_skeleton(n.skeleton, BODY21)
     try:
-        shape = Architecture(n.stacks, n.channels, len(skeleton), n.connect, n.depth, n.increase)
+        shape = Architecture(n.stacks, n.channels, len(skeleton), n.connect, n.depth)
     except ValueError as error:
         raise RtposeError(f"the config's network: {error}") from error
     for phase in config.phases:
@@ -233,8 +232,8 @@ def train(
     Raises
     ------
     RtposeError
-        If the config's network cannot start from `start` (`training.widen`), the loss is not
-        finite, or there are more processes than pictures in a batch.
+        If `start` is another network than the config's, the loss is not finite, or there are
+        more processes than pictures in a batch.
 
     Returns
     -------
@@ -246,7 +245,12 @@ def train(
     device = processes.device
     network, skeleton = build_network(config)
     if start is not None:
-        start_from(network, start)
+        if start.architecture != network.architecture:
+            raise RtposeError(
+                f"the weights to start from are {start.architecture}, "
+                f"the config asks for {network.architecture}"
+            )
+        network.load_state_dict(start.state_dict())
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average, _ = build_network(config)
     average = average.to(device).eval()
