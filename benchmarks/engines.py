@@ -122,7 +122,6 @@ def main(
         for kind in (n for n in ENGINES if n not in missing):
             checkpoint = load_checkpoint(find_weights(name))
             engine = select_engine(kind, checkpoint, device).engine
-            engine.warm_up()
             checks.append(check(name, engine, checkpoint))
             engines[name].append(engine)
     record: dict[str, object] = {

@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rtpose.errors import RtposeError
+from rtpose.errors import RtposeError, first_line
 from rtpose.letterbox import (
     Letterbox,
     boxes_to_image,
@@ -223,7 +223,7 @@ class UltralyticsDetector(Detector):
             self._model: Any = ultralytics.YOLO(str(path))
             names: dict[int, str] = self._model.names
         except Exception as error:  # a broken file fails in many ways
-            raise RtposeError(f"{path}: ultralytics cannot read it: {_one_line(error)}") from error
+            raise RtposeError(f"{path}: ultralytics cannot read it: {first_line(error)}") from error
         self._classes = [row for row, name in names.items() if name == "person"]
         if not self._classes:
             raise RtposeError(f"{path}: this detector has no class named person")
@@ -331,8 +331,3 @@ def _check_device(device: str) -> None:
         raise RtposeError(f"device {device}: torch sees {torch.cuda.device_count()} CUDA devices")
     if kind.type == "mps" and not torch.backends.mps.is_available():
         raise RtposeError("device mps: not on this machine")
-
-
-def _one_line(error: Exception) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

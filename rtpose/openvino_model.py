@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from rtpose.cache import discard, find_entry, keep, network_hash
-from rtpose.errors import RtposeError
+from rtpose.errors import RtposeError, first_line
 from rtpose.offline import import_openvino
 
 _GRAPH = "model.xml"
@@ -48,7 +48,7 @@ def convert(network: nn.Module, example: Tensor, shape: Sequence[int]) -> Any:
         try:
             return read_model(folder / _GRAPH)
         except RuntimeError as error:
-            discard(folder, f"damaged ({str(error).splitlines()[0]})")
+            discard(folder, f"damaged ({first_line(error)})")
     with warnings.catch_warnings(), torch.inference_mode():
         # torch calls tracing deprecated, yet its successor takes twice as long here and fixes
         # the shape; the traced graph holds for every shape, and openvino reads it

@@ -134,7 +134,6 @@ def speed(
             size = f"{file.info.width}x{file.info.height}"
         gpu_before_mb = gpu_used_mb(select_device(settings.device))
         estimator = load_networks(settings)
-        estimator.engine.warm_up()
         with console.status("warming up") as status:
             result = measure_speed(
                 estimator,

@@ -23,7 +23,6 @@ def compile(
     checkpoint = load_checkpoint(find_weights(model))
     selection = select_engine(engine, checkpoint, select_device(device), flip_test)
     made = selection.engine
-    made.warm_up()
     console.print(
         f"{model} by {made.name} {made.precision} on {made.device} is ready after "
         f"{time.perf_counter() - began:.1f} s ({selection.reason})",

@@ -58,7 +58,7 @@ class Setup:
 
 
 def load_networks(settings: Settings) -> Estimator:
-    """Load the networks that the settings name; the pose network is still to be warmed up.
+    """Load the networks that the settings name.
 
     Raises
     ------
@@ -92,7 +92,6 @@ def set_up(settings: Settings) -> Setup:
     """
     estimator = load_networks(settings)
     shown = find_skeleton(settings.skeleton, estimator.skeleton)
-    estimator.engine.warm_up()
     follower = Follower(
         estimator.detector,
         estimator.place_joints,

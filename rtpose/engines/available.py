@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
-from rtpose.engines.faults import first_line
+from rtpose.errors import first_line
 from rtpose.gpu import unused_gpu
 
 ENGINES = ("tensorrt", "compiled", "openvino", "eager")

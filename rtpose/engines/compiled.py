@@ -16,8 +16,8 @@ from rtpose.engines.base import no_heatmaps
 from rtpose.engines.batches import BUCKETS, Batches, bucket_for
 from rtpose.engines.cuda_graph import CudaGraph
 from rtpose.engines.eager import EagerEngine
-from rtpose.engines.faults import first_line, is_out_of_memory
-from rtpose.errors import RtposeError
+from rtpose.engines.faults import is_out_of_memory
+from rtpose.errors import RtposeError, first_line
 from rtpose.heatmaps import HeatmapNetwork
 
 log = logging.getLogger(__name__)

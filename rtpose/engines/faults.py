@@ -1,4 +1,4 @@
-"""What the libraries' errors mean, and one line of what they say."""
+"""What the libraries' errors mean."""
 
 from __future__ import annotations
 
@@ -19,9 +19,3 @@ def is_out_of_memory(error: BaseException) -> bool:
             return True
         cause = cause.__cause__
     return False
-
-
-def first_line(error: BaseException) -> str:
-    """The first line of what an error says, or its type's name if it says nothing."""
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -11,8 +11,7 @@ from rtpose.checkpoint import Checkpoint
 from rtpose.engines.available import ENGINES, why_not
 from rtpose.engines.base import Engine
 from rtpose.engines.eager import EagerEngine
-from rtpose.engines.faults import first_line
-from rtpose.errors import RtposeError
+from rtpose.errors import RtposeError, first_line
 from rtpose.gpu import unused_gpu
 
 log = logging.getLogger(__name__)
@@ -85,7 +84,7 @@ def _no_answer(device: str) -> str | None:
 def select_engine(
     name: str, checkpoint: Checkpoint, device: str, flip_test: bool = False
 ) -> Selection:
-    """Make the engine that the user named, or for ``auto`` the fastest that can run, warmed up.
+    """Make and warm up the engine that the user named, or for ``auto`` the fastest that can run.
 
     Parameters
     ----------
@@ -100,7 +99,7 @@ def select_engine(
     Raises
     ------
     RtposeError
-        If a named engine is unknown or cannot run on this device.
+        If a named engine is unknown, cannot run on this device, or fails its own checks.
     """
     if name == "auto":
         return _fastest(checkpoint, device, flip_test)
@@ -109,7 +108,7 @@ def select_engine(
     fault = why_not(name, device)
     if fault is not None:
         raise RtposeError(f"engine {name}: {fault}")
-    return Selection(_make(name, checkpoint, device, flip_test), "as asked")
+    return Selection(_ready(name, checkpoint, device, flip_test), "as asked")
 
 
 def _fastest(checkpoint: Checkpoint, device: str, flip_test: bool) -> Selection:
@@ -118,9 +117,7 @@ def _fastest(checkpoint: Checkpoint, device: str, flip_test: bool) -> Selection:
         fault = why_not(name, device)
         if fault is None:
             try:
-                engine = _make(name, checkpoint, device, flip_test)
-                # only now it shows whether the network converts and the answers are right
-                engine.warm_up()
+                engine = _ready(name, checkpoint, device, flip_test)
             except RtposeError as error:
                 if name == "eager":
                     raise
@@ -131,6 +128,13 @@ def _fastest(checkpoint: Checkpoint, device: str, flip_test: bool) -> Selection:
                 return Selection(engine, reason)
         missing.append(f"no {name}: {fault}")
     raise AssertionError("eager runs everywhere")
+
+
+def _ready(name: str, checkpoint: Checkpoint, device: str, flip_test: bool) -> Engine:
+    engine = _make(name, checkpoint, device, flip_test)
+    # only now it shows whether the network converts and the answers are right
+    engine.warm_up()
+    return engine
 
 
 def _make(name: str, checkpoint: Checkpoint, device: str, flip_test: bool) -> Engine:

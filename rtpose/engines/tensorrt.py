@@ -24,9 +24,9 @@ from rtpose.engines.available import tensorrt_packages
 from rtpose.engines.base import no_heatmaps
 from rtpose.engines.batches import BUCKETS, Batches, bucket_for, pad
 from rtpose.engines.eager import EagerEngine
-from rtpose.engines.faults import first_line, is_out_of_memory
+from rtpose.engines.faults import is_out_of_memory
 from rtpose.engines.parity import Parity
-from rtpose.errors import RtposeError
+from rtpose.errors import RtposeError, first_line
 from rtpose.heatmaps import HeatmapNetwork
 
 log = logging.getLogger(__name__)
