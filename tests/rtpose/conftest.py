@@ -2,9 +2,14 @@
 
 import contextlib
 import itertools
+import os
+import subprocess
+import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
 import cv2
@@ -144,3 +149,36 @@ def wait_until() -> Callable[..., None]:
         raise AssertionError("did not happen in time")
 
     return wait
+
+
+@pytest.fixture
+def interrupted(tmp_path: Path) -> Callable[..., tuple[int, str]]:
+    """Run a command line of its own process and signal it, once it has saved some frames.
+
+    ``interrupted(words, saved, *signals, before=...)``: `saved` is the file of JSON lines that is
+    watched, `before` is waited for first. Gives exit code and what was said.
+    """
+
+    def run(
+        words: Sequence[str],
+        saved: str,
+        *signals: int,
+        before: Callable[[], object] = lambda: None,
+    ) -> tuple[int, str]:
+        code = "from rtpose.cli import main; main()"
+        root = str(Path(__file__).parents[2])
+        with subprocess.Popen(
+            [sys.executable, "-c", code, *words], cwd=tmp_path,
+            env=os.environ | {"PYTHONPATH": root}, stderr=subprocess.PIPE, text=True,
+        ) as process:  # fmt: skip
+            before()
+            for _ in range(1200):
+                if (tmp_path / saved).exists() and (tmp_path / saved).stat().st_size > 2000:
+                    break
+                time.sleep(0.1)
+            for number in signals:
+                process.send_signal(number)
+            _, errors = process.communicate(timeout=120)
+        return process.returncode, errors
+
+    return run

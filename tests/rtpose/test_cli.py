@@ -1,11 +1,8 @@
 """The commands as a user types them."""
 
 import json
-import os
 import signal
-import subprocess
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from fractions import Fraction
@@ -116,23 +113,12 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert (tmp_path / "taken.mp4").read_text() == "precious"
 
 
-def test_ctrl_c_finishes_the_file(tmp_path: Path):
+def test_ctrl_c_finishes_the_file(tmp_path: Path, interrupted: Callable[..., tuple[int, str]]):
     clip = tmp_path / "long.mp4"
     write_sample(clip, seconds=20, size=(320, 240))
-    code = "from rtpose.cli import main; main()"
-    root = str(Path(__file__).parents[2])
-    with subprocess.Popen(
-        [sys.executable, "-c", code, "video", str(clip), "--save", "long.jsonl"],
-        cwd=tmp_path, env=os.environ | {"PYTHONPATH": root}, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        saved = tmp_path / "long.jsonl"
-        for _ in range(1200):
-            if saved.exists() and saved.stat().st_size > 2000:
-                break
-            time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130, errors
+    words = ["video", str(clip), "--save", "long.jsonl"]
+    code, errors = interrupted(words, "long.jsonl", signal.SIGINT)
+    assert code == 130, errors
     assert "Traceback" not in errors
     with av.open(str(tmp_path / "long.pose.mp4")) as result:
         frames = sum(1 for _ in result.decode(video=0))

@@ -2,11 +2,9 @@
 
 import itertools
 import json
-import os
 import re
 import signal
 import socket
-import subprocess
 import sys
 import threading
 import time
@@ -207,24 +205,16 @@ def test_a_lost_camera_that_does_not_return_ends_with_the_recording_kept(
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_and_a_service_manager_finish_the_recording(
-    people: Any, tmp_path: Path, signal_number: signal.Signals
+    people: Any, tmp_path: Path, signal_number: signal.Signals, interrupted: Rtpose
 ):
-    code = "from rtpose.cli import main; main()"
-    root = str(Path(__file__).parents[3])
-    with subprocess.Popen(
-        [sys.executable, "-c", code, "webcam", "--camera", people.url, "--view", "none",
-         "--record", "out.mp4", "--save", "poses.jsonl"],
-        cwd=tmp_path, env=os.environ | {"PYTHONPATH": root}, stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        saved = tmp_path / "poses.jsonl"
-        for _ in range(1200):
-            if saved.exists() and saved.stat().st_size > 2000:
-                break
-            time.sleep(0.1)
-        process.send_signal(signal_number)
-        process.send_signal(signal_number)  # a hurry that must cost nothing
-        _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130, errors
+    words = [
+        "webcam", "--camera", people.url, "--view", "none",
+        "--record", "out.mp4", "--save", "poses.jsonl",
+    ]  # fmt: skip
+    # the second one is a hurry that must cost nothing
+    code, errors = interrupted(words, "poses.jsonl", signal_number, signal_number)
+    saved = tmp_path / "poses.jsonl"
+    assert code == 130, errors
     assert "recorded out.mp4" in errors and "Traceback" not in errors
     with av.open(str(tmp_path / "out.mp4")) as file:
         assert len(list(file.decode(video=0))) == len(saved.read_text().splitlines())
@@ -240,7 +230,9 @@ def test_a_port_in_use_leaves_nothing_behind(people: Any, tmp_path: Path, rtpose
     assert list(tmp_path.iterdir()) == []
 
 
-def test_who_quits_while_the_camera_hangs_gets_the_usual_exit_code(people: Any, tmp_path: Path):
+def test_who_quits_while_the_camera_hangs_gets_the_usual_exit_code(
+    people: Any, interrupted: Rtpose
+):
     """Its thread is still inside the read when the process ends, which must not crash it."""
     (talk,) = people.acts
     silent = threading.Event()
@@ -257,20 +249,11 @@ def test_who_quits_while_the_camera_hangs_gets_the_usual_exit_code(people: Any, 
         talk(counted)
 
     people.acts = [falls_silent]
-    code = "from rtpose.cli import main; main()"
-    with subprocess.Popen(
-        [sys.executable, "-c", code, "webcam", "--camera", people.url, "--view", "none",
-         "--save", "poses.jsonl"],
-        cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[3])},
-        stderr=subprocess.PIPE, text=True,
-    ) as process:  # fmt: skip
-        saved = tmp_path / "poses.jsonl"
+    words = ["webcam", "--camera", people.url, "--view", "none", "--save", "poses.jsonl"]
+
+    def until_silent() -> None:
         assert silent.wait(120)
-        for _ in range(1200):
-            if saved.exists() and saved.stat().st_size > 2000:
-                break
-            time.sleep(0.1)
-        process.send_signal(signal.SIGINT)
-        _, errors = process.communicate(timeout=120)
-    assert process.returncode == 130, errors
+
+    code, errors = interrupted(words, "poses.jsonl", signal.SIGINT, before=until_silent)
+    assert code == 130, errors
     assert "Traceback" not in errors
