@@ -32,6 +32,7 @@ from training.config import TrainConfig, read_config
 from training.data import report
 from training.detector import DetectorConfig, evaluate_detector, record_scores, train_detector
 from training.fit import fit
+from training.grow import grow as grow_network
 from training.parallel import join_processes
 from training.run import RunFolder
 
@@ -92,6 +93,19 @@ def distill(
     with join_processes(device) as processes:
         settings = _settings(config, folder, resume)
         fit(settings, data, folder, resume, start, teacher, share, processes, minutes)
+
+
+@app.command()
+def grow(
+    weights: Annotated[Path, typer.Argument(help="A trained .safetensors pose network.")],
+    out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
+    stacks: Annotated[int, typer.Option(help="Hourglasses of the new network.")],
+    channels: Annotated[int, typer.Option(help="Channels of the new network.")],
+) -> None:
+    """Make a bigger network that answers the same, for train --start to begin with."""
+    checkpoint = load_checkpoint(weights)
+    grown = grow_network(checkpoint.network, stacks, channels)
+    save_checkpoint(out, replace(checkpoint, network=grown))
 
 
 @app.command()

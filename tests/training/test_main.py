@@ -8,7 +8,9 @@ import cv2
 import pytest
 import torch
 
-from rtpose.checkpoint import load_checkpoint
+from rtpose.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from rtpose.network import Architecture, DCHourglass
+from rtpose.skeleton import SKELETONS
 from training import __main__
 from training.__main__ import main
 
@@ -64,6 +66,20 @@ def test_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd):
     assert code == 2
     assert "did you mean 'batch'?" in capfd.readouterr().err.replace("\n", " ")
     assert not (tmp_path / "run").exists()
+
+
+def test_grow(drawn_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    skeleton = SKELETONS["body21"]
+    torch.manual_seed(0)
+    network = DCHourglass(Architecture(1, 8, len(skeleton), depth=2)).eval()
+    small, grown = tmp_path / "small.safetensors", tmp_path / "grown.safetensors"
+    save_checkpoint(small, Checkpoint(network, skeleton, 64))
+    words = ("grow", small, "--out", grown, "--stacks", 2, "--channels", 12)
+    assert training(monkeypatch, *words) == 0
+    config = tmp_path / "tiny.yaml"
+    config.write_text(TINY.replace("channels: 8", "channels: 12"))
+    words = ("train", config, "--data", drawn_people, "--run", tmp_path / "run", "--start", grown)
+    assert training(monkeypatch, *words) == 0
 
 
 def test_distill(
