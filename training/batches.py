@@ -15,6 +15,7 @@ from torch import Tensor
 
 from rtpose.skeleton import Skeleton
 from training.augment import augment
+from training.bystanders import add_bystanders, silhouettes
 from training.config import TrainConfig
 from training.store import Store
 
@@ -82,16 +83,32 @@ def make_batch(
     crops = crops_of(rows[part])
     device = crops.device
     random = draw if device.type == "cpu" else torch.Generator(device).manual_seed(seed)
-    pictures, joints, weights, absent = augment(
-        crops,
-        torch.from_numpy(store.joints[rows.numpy()]).to(device),
-        torch.from_numpy(store.weights[rows.numpy()]).to(device),
-        torch.tensor(skeleton.flip, device=device),
-        size,
-        config.augment,
-        random,
-        part,
-    )
+    flip = torch.tensor(skeleton.flip, device=device)
+
+    def changed(crops: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        joints, weights = (
+            torch.from_numpy(table[rows.numpy()]).to(device)
+            for table in (store.joints, store.weights)
+        )
+        return augment(crops, joints, weights, flip, size, config.augment, random, part)
+
+    pictures, joints, weights, absent = changed(crops, rows)
+    if config.augment.bystander:
+        second = torch.multinomial(chances, config.batch, replacement=True, generator=draw)
+        others, *theirs, _ = changed(crops_of(second[part]), second)
+        chosen, places = (
+            torch.rand(config.batch, *shape, generator=random, device=device)[part]
+            for shape in ((), (4,))
+        )
+        pictures = add_bystanders(
+            pictures,
+            silhouettes(joints, weights, skeleton, size),
+            others,
+            *theirs,
+            skeleton,
+            chosen < config.augment.bystander,
+            places,
+        )
     return Batch(pictures, joints, weights, absent, rows[part])
 
 

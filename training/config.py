@@ -78,7 +78,7 @@ class OptimiserConfig:
 
 @dataclass(frozen=True)
 class AugmentConfig:
-    """Ranges of the random changes, see `training.augment`."""
+    """Ranges of the random changes, see `training.augment` and `training.bystanders`."""
 
     scale: float = 0.3
     rotation_deg: float = 40.0
@@ -89,6 +89,7 @@ class AugmentConfig:
     grey: float = 0.05
     occlusion: float = 0.3
     half_body: float = 0.15
+    bystander: float = 0.0
 
 
 @dataclass(frozen=True)

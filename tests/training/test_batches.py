@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -59,3 +60,20 @@ def test_sources_are_drawn_as_weighted(store: Store):
     chances = draw_chances(("a",) * 4 + ("b",) * 4, {"b": 0.0})
     rows = np.concatenate([batch(store, chances, step).rows for step in range(5)])
     assert set(rows) <= set(range(4))
+
+
+def test_bystanders_come_by_in_parts_as_in_whole_batches(store: Store):
+    """Processes that make a batch together make the batch that one alone would make."""
+    config = replace(CONFIG, augment=replace(CONFIG.augment, bystander=0.5))
+    chances = draw_chances(store.people.sources, {})
+
+    def pictures(config: TrainConfig, part: slice) -> torch.Tensor:
+        crops_of = crops_reader(store, "cpu")
+        return make_batch(store, crops_of, chances, BODY21, config, 0, 64, part).pictures
+
+    whole = pictures(config, slice(None))
+    assert torch.equal(whole[::2], pictures(config, slice(0, None, 2)))
+    assert torch.equal(whole[1::2], pictures(config, slice(1, None, 2)))
+    alone = pictures(CONFIG, slice(None))
+    changed = (whole != alone).flatten(1).any(dim=1)
+    assert 0 < changed.sum() < len(changed)
