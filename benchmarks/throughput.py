@@ -27,7 +27,8 @@ from rtpose.bench.machine import describe
 from rtpose.commands.options import Settings
 from rtpose.commands.setup import Setup, set_up
 from rtpose.media.sinks import VideoWriter
-from rtpose.media.sources import VideoFile, VideoInfo
+from rtpose.media.sources import VideoFile
+from rtpose.media.video_info import VideoInfo
 from rtpose.pose import FrameResult, Image
 from rtpose.stream import every_frame
 

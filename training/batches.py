@@ -95,7 +95,7 @@ def make_batch(
     pictures, joints, weights, absent = changed(crops, rows)
     if config.augment.bystander:
         second = torch.multinomial(chances, config.batch, replacement=True, generator=draw)
-        others, *theirs, _ = changed(crops_of(second[part]), second)
+        others, their_joints, their_weights, _ = changed(crops_of(second[part]), second)
         chosen, places = (
             torch.rand(config.batch, *shape, generator=random, device=device)[part]
             for shape in ((), (4,))
@@ -104,7 +104,8 @@ def make_batch(
             pictures,
             silhouettes(joints, weights, skeleton, size),
             others,
-            *theirs,
+            their_joints,
+            their_weights,
             skeleton,
             chosen < config.augment.bystander,
             places,

@@ -11,7 +11,7 @@ import numpy as np
 
 from rtpose.errors import RtposeError
 from rtpose.media.sinks import VIDEO_FORMATS, VideoWriter, check_target
-from rtpose.media.sources import VideoInfo
+from rtpose.media.video_info import VideoInfo
 from rtpose.pose import Frame, FrameResult, Image
 
 _CLOCK = Fraction(1, 90_000)

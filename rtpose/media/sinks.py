@@ -17,7 +17,7 @@ from av.video.reformatter import ColorRange, VideoReformatter
 
 from rtpose.errors import RtposeError
 from rtpose.media.audio import AudioCopy
-from rtpose.media.sources import Colour, VideoInfo
+from rtpose.media.video_info import Colour, VideoInfo
 from rtpose.pose import Image
 
 VIDEO_FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}

@@ -13,7 +13,8 @@ import pytest
 
 from rtpose.errors import RtposeError
 from rtpose.media.sinks import VideoWriter
-from rtpose.media.sources import VideoFile, VideoInfo
+from rtpose.media.sources import VideoFile
+from rtpose.media.video_info import VideoInfo
 
 
 def copy(source: Path, target: Path) -> VideoWriter:

@@ -1,0 +1,167 @@
+"""What a file or stream says about its pictures: size, rate, clock, which way is up, colour."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Any
+
+import av
+import cv2
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.stream import VideoStream
+
+from rtpose.errors import RtposeError
+from rtpose.pose import Image
+
+_PLAIN_RATE = Fraction(25)
+"""Frames a second where a file names no rate: what FFmpeg itself assumes for raw streams."""
+
+_HIGHEST_RATE = 1000
+"""Frames a second above which a stated rate is a clock (90000) and not a rate."""
+
+
+@dataclass(frozen=True)
+class Orientation:
+    """How stored pictures become upright: transposed first, then mirrored.
+
+    Attributes
+    ----------
+    transpose : bool
+        Swap rows and columns, hence width and height.
+    flip_x, flip_y : bool
+        Mirror left-right, top-bottom (after the transposition).
+    """
+
+    transpose: bool = False
+    flip_x: bool = False
+    flip_y: bool = False
+
+    def apply(self, image: Image) -> Image:
+        """Turn one picture.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8
+
+        Returns
+        -------
+        (H, W, 3) or (W, H, 3) uint8, contiguous
+        """
+        turned: Any = cv2.transpose(image) if self.transpose else image
+        if self.flip_x or self.flip_y:
+            # cv2.flip's codes: 0 top-bottom, 1 left-right, -1 both.
+            turned = cv2.flip(turned, -1 if self.flip_x and self.flip_y else int(self.flip_x))
+        return np.ascontiguousarray(turned, dtype=np.uint8)
+
+
+@dataclass(frozen=True)
+class Colour:
+    """Colour tags, as the numbers of ITU-T H.273 (2 means unspecified).
+
+    Attributes
+    ----------
+    matrix, primaries, transfer : int
+        1 is BT.709, 5 and 6 are BT.601, 9 is BT.2020.
+    """
+
+    matrix: int = 2
+    primaries: int = 2
+    transfer: int = 2
+
+
+@dataclass(frozen=True)
+class VideoInfo:
+    """What a file says about its pictures, and what a writer needs to make their like.
+
+    Attributes
+    ----------
+    width, height : int
+        Pixels of the upright picture.
+    rate : Fraction
+        Frames a second; 30000/1001 is exactly that. For a variable rate the nominal one.
+    time_base : Fraction
+        Seconds a tick of the file's clock lasts; every time is a whole number of ticks.
+    origin_s : Fraction
+        The file's own time at which its first stream begins. Audio is copied relative to it.
+    start_s : Fraction
+        Time of the first picture after ``origin_s``.
+    frames : int or None
+        How many pictures the container announces: an estimate, None where it announces nothing.
+    duration_s : float or None
+    has_audio : bool
+    orientation : Orientation
+        What was done to the stored pictures; already applied to width and height.
+    pixel_aspect : Fraction
+        Width of an upright pixel over its height; 1 for nearly every file.
+    colour : Colour
+    """
+
+    width: int
+    height: int
+    rate: Fraction
+    time_base: Fraction
+    origin_s: Fraction = Fraction(0)
+    start_s: Fraction = Fraction(0)
+    frames: int | None = None
+    duration_s: float | None = None
+    has_audio: bool = False
+    orientation: Orientation = Orientation()
+    pixel_aspect: Fraction = Fraction(1)
+    colour: Colour = Colour()
+
+
+def read_orientation(picture: VideoFrame) -> Orientation:
+    """Read the display matrix, which phones write instead of turning the pictures."""
+    side: Any = picture.side_data.get("DISPLAYMATRIX")
+    if side is None:
+        return Orientation()
+    # Row 0 says where a step to the right in the stored picture goes, row 1 a step down;
+    # libavutil/display.h: nine int32, of which [0], [1], [3], [4] are this 2x2.
+    (xx, xy), (yx, yy) = np.frombuffer(bytes(side), np.int32).reshape(3, 3)[:2, :2].tolist()
+    if abs(xx) >= abs(xy):
+        return Orientation(False, xx < 0, yy < 0)
+    return Orientation(True, yx < 0, xy < 0)
+
+
+def read_info(
+    container: InputContainer, stream: VideoStream, first: VideoFrame, orientation: Orientation
+) -> VideoInfo:
+    """Put together what is said in three places: container, stream and first picture.
+
+    Raises
+    ------
+    RtposeError
+        If the stream counts no time.
+    """
+    if stream.time_base is None:
+        raise RtposeError(f"{container.name}: has no clock; convert it to H.264 in .mp4")
+    rates = (stream.guessed_rate, stream.average_rate, stream.base_rate)
+    rate = next((r for r in rates if r and r <= _HIGHEST_RATE), _PLAIN_RATE)
+    size = first.width, first.height
+    width, height = reversed(size) if orientation.transpose else size
+    origin_s = Fraction(container.start_time or 0, av.time_base)
+    first_s = origin_s if first.pts is None else first.pts * stream.time_base
+    duration_s = None
+    if stream.duration:
+        duration_s = float(stream.duration * stream.time_base)
+    elif container.duration:
+        duration_s = container.duration / av.time_base
+    frames = stream.frames or (round(duration_s * rate) if duration_s else None)
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    return VideoInfo(
+        width=width,
+        height=height,
+        rate=rate,
+        time_base=stream.time_base,
+        origin_s=origin_s,
+        start_s=max(first_s - origin_s, Fraction(0)),
+        frames=frames,
+        duration_s=duration_s,
+        has_audio=bool(container.streams.audio),
+        orientation=orientation,
+        pixel_aspect=1 / aspect if orientation.transpose else aspect,
+        colour=Colour(first.colorspace, first.color_primaries, first.color_trc),
+    )
