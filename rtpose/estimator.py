@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from rtpose.checkpoint import RAW_SCORES, Calibration, load_checkpoint
-from rtpose.decode import QUARTER, decode
+from rtpose.decode import Refine, decode, parabola
 from rtpose.detector import load_detector
 from rtpose.engines.base import Engine
 from rtpose.engines.select import select_device, select_engine
@@ -102,9 +102,9 @@ class Estimator:
         return self.engine(crops)
 
     @torch.inference_mode()
-    def read(self, heatmaps: Tensor, squares: FloatArray, shift: float = QUARTER) -> FloatArray:
+    def read(self, heatmaps: Tensor, squares: FloatArray, refine: Refine = parabola) -> FloatArray:
         """Third step: (N, K, S/4, S/4) heatmaps to (N, K, 3) joints in pixels of the image."""
-        found = decode(heatmaps, shift)
+        found = decode(heatmaps, refine)
         found[..., 2] = self.calibration(found[..., 2])
         joints: FloatArray = found.cpu().numpy()
         joints[..., :2] = to_frame(joints[..., :2], crop_to_frame(squares, self.engine.input_size))

@@ -55,8 +55,8 @@ class HeatmapNetwork(nn.Module):
     def finish(self, logits: Tensor) -> Tensor:
         """The part that is float32 in every engine.
 
-        Probabilities of neighbouring cells, whose comparison gives the quarter-pixel shift, are
-        too close for the 8 bits of bfloat16.
+        Probabilities of neighbouring cells, whose comparison says where between them a joint is,
+        are too close for the 8 bits of bfloat16.
         """
         heatmaps = logits.float().flatten(2).softmax(dim=-1).view_as(logits)
         if self.mirror_order is None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from rtpose.datasets.people import People, read_picture
-from rtpose.decode import QUARTER, flip_pixels, merge_flipped
+from rtpose.decode import Refine, flip_pixels, merge_flipped, parabola, quarter, unrefined
 from rtpose.engines.base import Engine
 from rtpose.errors import RtposeError
 from rtpose.estimator import Estimator
@@ -93,14 +93,22 @@ class Found:
     scores: FloatArray
 
 
+REFINEMENTS: dict[str, Refine] = {
+    "none": unrefined,
+    "quarter shift": quarter,
+    "parabola": parabola,
+}
+"""Where between the cells of a heatmap a joint is; the last is what rtpose does."""
+
+
 class Variant(NamedTuple):
-    """Two habits of the field that cost little and are said to give a point each."""
+    """Habits of the field that cost little and are said to give a point each."""
 
     flip_test: bool
-    quarter: bool
+    refinement: str
 
 
-VARIANTS = tuple(Variant(flip, quarter) for flip in (False, True) for quarter in (False, True))
+VARIANTS = tuple(Variant(flip, name) for flip in (False, True) for name in REFINEMENTS)
 
 
 def predict(people: People, pictures: Path, engine: Engine, skeleton: Skeleton) -> Scored:
@@ -142,8 +150,8 @@ def predict_variants(people: People, pictures: Path, estimator: Estimator) -> di
         with torch.inference_mode():
             merged = merge_flipped(plain, mirrored, estimator.skeleton.flip)
         for variant, found in joints.items():
-            shift = QUARTER if variant.quarter else 0.0
-            found[rows] = estimator.read(merged if variant.flip_test else plain, squares, shift)
+            heatmaps = merged if variant.flip_test else plain
+            found[rows] = estimator.read(heatmaps, squares, REFINEMENTS[variant.refinement])
     return {variant: Scored(found, people) for variant, found in joints.items()}
 
 

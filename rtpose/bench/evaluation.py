@@ -87,7 +87,7 @@ class Accuracy:
     scores : dict of str to list of Score
         By the boxes that the joints were looked for in.
     variants : dict of Variant to list of Score
-        The first score of each source, with and without flip test and quarter shift; empty where
+        The first score of each source, with and without flip test and refinement; empty where
         no network was run.
     precision : dict of str to dict of str to float
         COCO's AP and the like by boxes and source; empty where no source has COCO's joints.
@@ -174,7 +174,7 @@ def evaluate(
         if not split.dataset.get:
             raise
         raise RtposeError(f"{error}. Get them: {split.dataset.get}") from None
-    given = variants[Variant(flipping is not None, True)]
+    given = variants[Variant(flipping is not None, "parabola")]
     if missed:
         notes.append(
             f"{missed} of {len(people)} people the detector did not find: "

@@ -10,7 +10,7 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Column, Table
 
-from rtpose.bench.accuracy import Score, Variant
+from rtpose.bench.accuracy import VARIANTS, Score, Variant
 from rtpose.bench.evaluation import Accuracy
 from rtpose.bench.measured import NOISY, Measured, Percentiles
 from rtpose.bench.speed import Speed
@@ -108,8 +108,8 @@ def accuracy_tables(accuracy: Accuracy) -> Iterator[RenderableType]:
 
 
 def _variants_table(variants: Mapping[Variant, list[Score]]) -> Table:
-    plainest = variants[Variant(False, False)]
-    table = Table("flip test", "quarter shift", *(_right(row.source) for row in plainest),
+    plainest = variants[VARIANTS[0]]
+    table = Table("flip test", "between cells", *(_right(row.source) for row in plainest),
                   title=f"What they give: A16 of {plainest[0].measure}, in the labels' boxes",
                   title_justify="left")  # fmt: skip
     for variant, scores in variants.items():
@@ -117,7 +117,7 @@ def _variants_table(variants: Mapping[Variant, list[Score]]) -> Table:
             f"{row.means.a16:.2f} ({row.means.a16 - base.means.a16:+.2f})"
             for row, base in zip(scores, plainest, strict=True)
         )
-        table.add_row(*("yes" if on else "no" for on in variant), *cells)
+        table.add_row("yes" if variant.flip_test else "no", variant.refinement, *cells)
     return table
 
 
@@ -137,7 +137,7 @@ def plain(data: Any) -> Any:
 def _name(key: str | Variant) -> str:
     if isinstance(key, str):
         return key
-    return ", ".join(f"{word} {'on' if on else 'off'}" for word, on in key._asdict().items())
+    return f"flip test {'on' if key.flip_test else 'off'}, {key.refinement}"
 
 
 def _figures(data: Any, name: str = "") -> Iterator[tuple[str, Measured]]:

@@ -16,8 +16,8 @@ from rtpose.photographs import photographed_people
 TOLERANCE_PX = 0.5
 """How far joints may lie from the eager network's, in pixels of the crop, on average.
 
-Of each single joint it cannot be asked: where the cells on both sides of a peak are a hair apart,
-the quarter-pixel rule sends the joint 2 pixels to one side or the other.
+Of each single joint it cannot be asked: where the two highest cells of a map are a hair apart,
+rounding decides from which of them the joint is refined.
 """
 
 _TIES = 0.05

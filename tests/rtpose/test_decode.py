@@ -5,7 +5,15 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtpose.decode import cell_to_pixel, decode, flip_pixels, merge_flipped
+from rtpose.decode import (
+    cell_to_pixel,
+    decode,
+    flip_pixels,
+    merge_flipped,
+    parabola,
+    quarter,
+    unrefined,
+)
 from rtpose.geometry import crop_squares, crop_to_frame, to_frame
 from rtpose.skeleton import BODY21
 
@@ -25,15 +33,30 @@ def gaussian(x: float, y: float, sigma: float = SIGMA) -> torch.Tensor:
 inside = st.floats(8, 4 * CELLS - 9)
 
 
+@given(inside, inside, st.floats(0.8, 3))
+def test_a_gaussian_is_found_exactly(x: float, y: float, sigma: float):
+    """A cell is 4 pixels; of a Gaussian, as training asks for, the top is known between them."""
+    joint = decode(gaussian(x, y, sigma))[0, 0]
+    assert abs(joint[0] - x) <= 0.05
+    assert abs(joint[1] - y) <= 0.05
+
+
 @given(inside, inside)
-def test_error_is_one_crop_pixel_a_coordinate_at_most(x: float, y: float):
-    """A cell is 4 pixels: argmax alone is off by up to 2, with the quarter shift by up to 1."""
-    joint = decode(gaussian(x, y))[0, 0]
+def test_with_the_quarter_shift_the_error_is_a_pixel_at_most(x: float, y: float):
+    joint = decode(gaussian(x, y), quarter)[0, 0]
     assert abs(joint[0] - x) <= 1 + 1e-3
     assert abs(joint[1] - y) <= 1 + 1e-3
 
 
-def test_mean_error_through_crop_and_back_is_half_a_pixel_and_unbiased():
+@given(st.lists(st.floats(0, 1, width=32), min_size=3, max_size=3))
+def test_no_refinement_leaves_the_cell(three: list[float]):
+    """Whatever the map looks like, the joint stays nearer to the highest cell than to another."""
+    before, highest, after = (torch.tensor(p) for p in (three[0], max(three), three[2]))
+    for refine in (parabola, quarter, unrefined):
+        assert abs(refine(before, highest, after)) <= 0.5
+
+
+def test_the_way_through_crop_and_back_is_exact():
     """A whole mapping in the wrong convention costs points: place, cut, decode, carry back."""
     random = np.random.default_rng(0)
     box = np.array([[101.3, 55.7, 214.9, 300.2]], np.float32)
@@ -45,8 +68,7 @@ def test_mean_error_through_crop_and_back_is_half_a_pixel_and_unbiased():
     heatmaps = torch.cat([gaussian(x, y) for x, y in in_crop], dim=1)
     joints = decode(heatmaps)[..., :2].numpy()
     error = (to_frame(joints, maps)[0] - truth) / scale
-    assert np.abs(error).mean() < 0.6
-    assert np.abs(error.mean(axis=0)).max() < 0.1
+    assert np.abs(error).max() < 0.05
 
 
 def test_the_higher_neighbour_decides_the_shift():
@@ -54,7 +76,7 @@ def test_the_higher_neighbour_decides_the_shift():
     heatmap[0, 0, 3, 4] = 0.6
     heatmap[0, 0, 3, 5] = 0.3
     heatmap[0, 0, 2, 4] = 0.1
-    x, y, score = decode(heatmap)[0, 0].tolist()
+    x, y, score = decode(heatmap, quarter)[0, 0].tolist()
     assert (x, y) == (4 * (4.25 + 0.5) - 0.5, 4 * (2.75 + 0.5) - 0.5)
     assert math.isclose(score, 1.0, abs_tol=1e-6)
 

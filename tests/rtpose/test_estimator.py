@@ -55,7 +55,7 @@ def test_joints_come_back_to_where_they_are_in_the_frame():
     for pose, (x, y), box in zip(poses, places, boxes, strict=True):
         np.testing.assert_array_equal(pose.box, box)
         assert pose.joints.shape == (21, 3) and pose.joints.dtype == np.float32
-        # a crop pixel is 100/64 of the frame's; a quarter of a cell is one
+        # a crop pixel is 100/64 of the frame's
         assert np.abs(pose.joints[:, :2] - (x, y)).max() < 2
 
 

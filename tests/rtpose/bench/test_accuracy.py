@@ -116,11 +116,14 @@ def test_variants_are_what_the_estimator_says(people: People, drawn_people: Path
     assert tuple(found) == VARIANTS
     for flip in (False, True):
         plain = predict(people, drawn_people, EagerEngine(tiny, flip_test=flip), BODY21)
-        np.testing.assert_allclose(found[Variant(flip, True)].joints, plain.joints, atol=1e-3)
+        ours = found[Variant(flip, "parabola")].joints
+        np.testing.assert_allclose(ours, plain.joints, atol=1e-3)
         # a quarter of a cell of 4 pixels, in crops of 117 by 64
-        shift = found[Variant(flip, True)].joints - found[Variant(flip, False)].joints
+        middle = found[Variant(flip, "none")].joints
+        shift = found[Variant(flip, "quarter shift")].joints - middle
         size = np.unique(np.abs(shift[..., :2]).round(3))
         assert set(size) <= {0.0, np.float32(1.828), np.float32(1.829)} and len(size) > 1
+        assert 0 < np.abs(ours - middle)[..., :2].max() < 2 * 1.829 + 1e-3
 
 
 def test_our_detectors_boxes(people: People, drawn_people: Path, tiny: Checkpoint):
