@@ -48,7 +48,6 @@ def with_bystanders(crops: Tensor, joints: Tensor, weights: Tensor, skeleton: Sk
         joints.roll(1, 0),
         weights.roll(1, 0),
         skeleton,
-        torch.ones(len(crops), dtype=torch.bool),
         places,
     )
 

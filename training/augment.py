@@ -21,7 +21,7 @@ def augment(
     size: int,
     config: AugmentConfig,
     random: torch.Generator,
-    part: slice = slice(None),
+    part: slice | Tensor = slice(None),
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Scale, rotate, shift, flip, recolour and hide parts, each picture in its own way.
 
@@ -39,7 +39,7 @@ def augment(
     config : AugmentConfig
     random : torch.Generator
         On the device of the batch; the only source of chance.
-    part : slice
+    part : slice or (P,) int64
         Which of the batch's people are wanted. Chances are drawn for all of them, so that parts
         made by several processes are those of one batch.
 
@@ -142,7 +142,11 @@ def _half_body(
 
 
 def _recolour(
-    pictures: Tensor, batch: int, part: slice, config: AugmentConfig, random: torch.Generator
+    pictures: Tensor,
+    batch: int,
+    part: slice | Tensor,
+    config: AugmentConfig,
+    random: torch.Generator,
 ) -> Tensor:
     device = pictures.device
 
@@ -159,7 +163,11 @@ def _recolour(
 
 
 def _hide_blocks(
-    pictures: Tensor, batch: int, part: slice, config: AugmentConfig, random: torch.Generator
+    pictures: Tensor,
+    batch: int,
+    part: slice | Tensor,
+    config: AugmentConfig,
+    random: torch.Generator,
 ) -> Tensor:
     """Paint one block of one colour, up to a third of the side, over some of the pictures."""
     size, device = pictures.shape[-1], pictures.device

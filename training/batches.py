@@ -85,29 +85,31 @@ def make_batch(
     random = draw if device.type == "cpu" else torch.Generator(device).manual_seed(seed)
     flip = torch.tensor(skeleton.flip, device=device)
 
-    def changed(crops: Tensor, rows: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    def changed(
+        crops: Tensor, rows: Tensor, part: slice | Tensor
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
         joints, weights = (
             torch.from_numpy(table[rows.numpy()]).to(device)
             for table in (store.joints, store.weights)
         )
         return augment(crops, joints, weights, flip, size, config.augment, random, part)
 
-    pictures, joints, weights, absent = changed(crops, rows)
-    if config.augment.bystander:
-        second = torch.multinomial(chances, config.batch, replacement=True, generator=draw)
-        others, their_joints, their_weights, _ = changed(crops_of(second[part]), second)
-        chosen, places = (
-            torch.rand(config.batch, *shape, generator=random, device=device)[part]
-            for shape in ((), (4,))
-        )
-        pictures = add_bystanders(
-            pictures,
-            silhouettes(joints, weights, skeleton, size),
+    pictures, joints, weights, absent = changed(crops, rows, part)
+    # who comes by is drawn for the whole batch, like all chances, and made for the part alone
+    hosts = torch.nonzero(torch.rand(config.batch, generator=draw) < config.augment.bystander)
+    mine, where = torch.nonzero(hosts == torch.arange(config.batch)[part]).unbind(dim=1)
+    if len(mine):
+        guests = torch.multinomial(chances, len(hosts), replacement=True, generator=draw)
+        places = torch.rand(len(hosts), 4, generator=draw)[mine].to(device)
+        others, their_joints, their_weights, _ = changed(crops_of(guests[mine]), guests, mine)
+        where = where.to(device)
+        pictures[where] = add_bystanders(
+            pictures[where],
+            silhouettes(joints[where], weights[where], skeleton, size),
             others,
             their_joints,
             their_weights,
             skeleton,
-            chosen < config.augment.bystander,
             places,
         )
     return Batch(pictures, joints, weights, absent, rows[part])

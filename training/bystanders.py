@@ -75,10 +75,9 @@ def add_bystanders(
     other_joints: Tensor,
     other_weights: Tensor,
     skeleton: Skeleton,
-    chance: Tensor,
     places: Tensor,
 ) -> Tensor:
-    """Put a second person into some pictures; the first one's joints stay the truth.
+    """Put a second person into every picture; the first one's joints stay the truth.
 
     Parameters
     ----------
@@ -89,8 +88,6 @@ def add_bystanders(
         Pictures of the second ones, in the middle.
     other_joints, other_weights : (N, K, 2) and (N, K) float32
     skeleton : Skeleton
-    chance : (N,) bool
-        Which pictures get one.
     places : (N, 4) float32 from 0 to 1
         Chances that decide on side, distance, height, and whether before or behind.
 
@@ -99,20 +96,18 @@ def add_bystanders(
     (N, 3, S, S) uint8
     """
     size = pictures.shape[-1]
-    rows = torch.nonzero(chance).flatten()
-    side, distance, height, behind = places[rows].unbind(dim=1)
+    side, distance, height, behind = places.unbind(dim=1)
     least, most = _BESIDE
     dx = torch.where(side < 0.5, -1, 1) * (least + (most - least) * distance) * size
     dy = (2 * height - 1) * _ABOVE * size
     shift = torch.stack([dx, dy], dim=1).round()
-    body = silhouettes(other_joints[rows] + shift[:, None], other_weights[rows], skeleton, size)
-    body &= ~(bodies[rows] & (behind < 0.5)[:, None, None])
-    # moved by whole pixels: a gather, black where it would read outside
+    body = silhouettes(other_joints + shift[:, None], other_weights, skeleton, size)
+    body &= ~(bodies & (behind < 0.5)[:, None, None])
+    # moved by whole pixels: a gather, with nothing where it would read outside
     line = torch.arange(size, device=pictures.device)
     x, y = (line - shift.long()[:, i, None] for i in (0, 1))
     body &= ((y >= 0) & (y < size))[:, :, None] & ((x >= 0) & (x < size))[:, None, :]
+    rows = torch.arange(len(others), device=pictures.device)[:, None, None]
     x, y = x.clamp(0, size - 1)[:, None, :], y.clamp(0, size - 1)[:, :, None]
-    moved = others.movedim(1, -1)[rows[:, None, None], y, x].movedim(-1, 1)
-    mixed = pictures.clone()
-    mixed[rows] = torch.where(body[:, None], moved, pictures[rows])
-    return mixed
+    moved = others.movedim(1, -1)[rows, y, x].movedim(-1, 1)
+    return torch.where(body[:, None], moved, pictures)

@@ -41,13 +41,13 @@ def test_who_is_hardly_known_has_none():
     assert not silhouettes(standing(), weights, BODY21, SIZE).any()
 
 
-def add(places: list[float], chance: bool = True) -> torch.Tensor:
+def add(places: list[float]) -> torch.Tensor:
     """A white person put into a black picture with a person in its middle."""
     bodies = silhouettes(standing(), known(), BODY21, SIZE)
     others = torch.full((1, 3, SIZE, SIZE), 255, dtype=torch.uint8)
     black = torch.zeros_like(others)
-    chances = torch.tensor([chance]), torch.tensor([places])
-    return add_bystanders(black, bodies, others, standing(), known(), BODY21, *chances)[0, 0] > 0
+    chances = torch.tensor([places])
+    return add_bystanders(black, bodies, others, standing(), known(), BODY21, chances)[0, 0] > 0
 
 
 @pytest.mark.parametrize(("side", "columns"), [(0.0, slice(None, 32)), (1.0, slice(32, None))])
@@ -68,10 +68,6 @@ def test_before_or_behind():
     assert torch.equal(behind, wide & ~body)
 
 
-def test_nobody_comes_by_without_chance():
-    assert not add([1.0, 0.5, 0.5, 1.0], chance=False).any()
-
-
 def test_what_leaves_the_picture_does_not_come_back():
     """A body moved past one edge is cut there: a gather must not wrap around."""
     joints = standing() + torch.tensor([20.0, 0.0])
@@ -79,6 +75,6 @@ def test_what_leaves_the_picture_does_not_come_back():
     others = torch.full((1, 3, SIZE, SIZE), 255, dtype=torch.uint8)
     seen = add_bystanders(
         torch.zeros_like(others), bodies, others, joints, known(), BODY21,
-        torch.tensor([True]), torch.tensor([[1.0, 1.0, 0.5, 1.0]]),
+        torch.tensor([[1.0, 1.0, 0.5, 1.0]]),
     )  # fmt: skip
     assert not seen[..., :32].any()
