@@ -29,7 +29,7 @@ from rtpose.engines.batches import BUCKETS
 from rtpose.engines.eager import EagerEngine
 from rtpose.engines.select import select_device, select_engine
 from rtpose.photographs import photographed_people
-from rtpose.shipped import find_weights, weights_folder
+from rtpose.shipped import find_weights, shipped_networks
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -117,7 +117,7 @@ def main(
     missing = {n: fault for n in ENGINES if (fault := why_not(n, device)) is not None}
     engines: dict[str, list[Engine]] = {}
     checks = []
-    for name in model or _shipped():
+    for name in model or shipped_networks():
         engines[name] = []
         for kind in (n for n in ENGINES if n not in missing):
             checkpoint = load_checkpoint(find_weights(name))
@@ -138,10 +138,6 @@ def main(
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "engines.json").write_text(json.dumps(record, indent=1) + "\n")
         (RESULTS / "engines.md").write_text(text)
-
-
-def _shipped() -> list[str]:
-    return sorted(p.stem.removeprefix("pose-") for p in weights_folder().glob("pose-*.safetensors"))
 
 
 def _crops(engine: Engine, count: int) -> torch.Tensor:
@@ -171,7 +167,7 @@ def _markdown(record: dict[str, object]) -> str:
         "",
         "First the answers, against eager fp32 on the CPU, on crops of real people:",
         "",
-        "| model | engine | joints | in the same place | mean px apart, nearest 95 % | at most |",
+        "| model | engine | joints | within 0.5 px | mean px apart, nearest 95 % | at most |",
         "|---|---|---|---|---|---|",
         *(
             f"| {c['model']} | {c['engine']} {c['precision']} | {c['joints']} | "

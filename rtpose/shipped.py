@@ -28,6 +28,13 @@ def shipped_detector() -> Path:
     return weights_folder() / "detector.safetensors"
 
 
+def shipped_networks() -> tuple[str, ...]:
+    """The names of the pose networks, for `find_weights`."""
+    return tuple(
+        sorted(p.stem.removeprefix("pose-") for p in weights_folder().glob("pose-*.safetensors"))
+    )
+
+
 def find_weights(which: str) -> Path:
     """A pose network by the name it ships under (``nano``) or by its path.
 
@@ -42,9 +49,7 @@ def find_weights(which: str) -> Path:
     shipped = weights_folder() / f"pose-{which}.safetensors"
     if shipped.is_file():
         return shipped
-    names = sorted(
-        p.stem.removeprefix("pose-") for p in weights_folder().glob("pose-*.safetensors")
-    )
     raise RtposeError(
-        f"unknown model {which!r}: choose {' or '.join(names)}, or give a .safetensors file"
+        f"unknown model {which!r}: choose {' or '.join(shipped_networks())}, or give a "
+        ".safetensors file"
     )

@@ -11,7 +11,7 @@ from typing import Any
 
 import platformdirs
 
-from rtpose.shipped import weights_folder
+from rtpose.shipped import shipped_networks
 
 CACHE = Path(platformdirs.user_cache_path("rtpose-benchmarks")) / "peers"
 RUNNERS = Path(__file__).parent / "runners"
@@ -80,8 +80,7 @@ def all_systems(weights: Path) -> list[System]:
         Folder with ``movenet_lightning_int8.tflite`` and ``yolo11n_pose_coco.pt``.
     """
     ours = []
-    for path in sorted(weights_folder().glob("pose-*.safetensors")):
-        model = path.stem.removeprefix("pose-")
+    for model in shipped_networks():
         flipped = {"model": model, "flip_test": True}
         ours += [
             System(f"rtpose {model}", "rtpose", {"model": model}),

@@ -40,7 +40,7 @@ class Parity:
     farthest_px : float
         The largest distance of all.
     same : float
-        Part of them, 0 to 1, that lie exactly where the reference has them.
+        Part of them, 0 to 1, that lie where the reference has them, to `TOLERANCE_PX`.
     finite : bool
         No heatmap holds NaN or infinity.
     """
@@ -60,7 +60,7 @@ class Parity:
         if not self.finite:
             return "some heatmaps are not finite numbers"
         return (
-            f"{self.joints} joints, {100 * self.same:.0f} % in the same place, "
+            f"{self.joints} joints, {100 * self.same:.0f} % within {TOLERANCE_PX} px, "
             f"mean {self.apart_px:.2f} px and at most {self.farthest_px:.1f} px apart"
         )
 
@@ -77,9 +77,9 @@ def compare(reference: Tensor, heatmaps: Tensor) -> Parity:
     want, have = decode(reference), decode(heatmaps)
     sure = want[..., 2] >= want[..., 2].quantile(0.5)
     apart = (want[..., :2] - have[..., :2]).norm(dim=-1)[sure].sort().values
-    near = apart[: len(apart) - int(_TIES * len(apart))]
-    same = float((apart == 0).float().mean())
-    return Parity(len(apart), float(near.mean()), float(apart[-1]), same, finite=True)
+    untied = apart[: len(apart) - int(_TIES * len(apart))]
+    same = float((apart <= TOLERANCE_PX).float().mean())
+    return Parity(len(apart), float(untied.mean()), float(apart[-1]), same, finite=True)
 
 
 @torch.inference_mode()

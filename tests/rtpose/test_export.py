@@ -14,10 +14,8 @@ from rtpose.errors import RtposeError
 from rtpose.export import FORMATS, export
 from rtpose.heatmaps import HeatmapNetwork
 from rtpose.network import Architecture, DCHourglass
-from rtpose.shipped import find_weights, weights_folder
+from rtpose.shipped import find_weights, shipped_networks
 from rtpose.skeleton import BODY21
-
-SHIPPED = sorted(p.stem.removeprefix("pose-") for p in weights_folder().glob("pose-*.safetensors"))
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +75,7 @@ def test_onnx_names_the_joints(tiny: Checkpoint, tmp_path: Path):
     assert (heatmaps.name, heatmaps.shape[1:]) == ("heatmaps", [21, 8, 8])
 
 
-@pytest.mark.parametrize("name", SHIPPED)
+@pytest.mark.parametrize("name", shipped_networks())
 def test_every_shipped_network_is_exportable(name: str):
     """What torch-tensorrt starts from: no break, no data-dependent control flow, halved."""
     checkpoint = load_checkpoint(find_weights(name))

@@ -11,9 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from rtpose.shipped import weights_folder
-
-SHIPPED = sorted(p.stem.removeprefix("pose-") for p in weights_folder().glob("pose-*.safetensors"))
+from rtpose.shipped import shipped_networks, weights_folder
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +26,7 @@ def rtx() -> None:
 
 
 @pytest.mark.usefixtures("rtx")
-@pytest.mark.parametrize("model", SHIPPED)
+@pytest.mark.parametrize("model", shipped_networks())
 def test_the_whole_network_becomes_one_engine(model: str):
     """Every operation is covered in a single engine, and TensorRT builds it for an RTX 40."""
     here = Path(__file__)

@@ -11,7 +11,7 @@ from rtpose.engines.base import Engine
 from rtpose.engines.eager import EagerEngine
 from rtpose.engines.select import select_engine
 from rtpose.errors import RtposeError
-from rtpose.shipped import find_weights
+from rtpose.shipped import find_weights, shipped_networks
 
 GPU = "cuda" if torch.cuda.is_available() else "cpu"
 DEVICES = {"tensorrt": GPU, "compiled": GPU, "openvino": "cpu", "eager": "cpu"}
@@ -29,9 +29,9 @@ ALL = engine_parameters(*ENGINES)
 FAST = engine_parameters("tensorrt", "compiled", "openvino")
 
 
-@pytest.fixture(scope="module")
-def shipped() -> Checkpoint:
-    return load_checkpoint(find_weights("nano"))
+@pytest.fixture(scope="module", params=shipped_networks())
+def shipped(request: pytest.FixtureRequest) -> Checkpoint:
+    return load_checkpoint(find_weights(request.param))
 
 
 def make(name: str, checkpoint: Checkpoint, flip_test: bool = False) -> Engine:
