@@ -36,7 +36,7 @@ def shipped_networks() -> tuple[str, ...]:
 
 
 def find_weights(which: str) -> Path:
-    """A pose network by the name it ships under (``nano``) or by its path.
+    """A pose network by the name it ships under (``nano``, ``small``) or by its path.
 
     Raises
     ------

@@ -13,7 +13,9 @@ from rtpose.errors import RtposeError
 
 
 def export(
-    model: Annotated[str, typer.Argument(help="Pose network: nano, or a .safetensors file.")],
+    model: Annotated[
+        str, typer.Argument(help="Pose network: nano, small, or a .safetensors file.")
+    ],
     format: Annotated[str, typer.Option(help="onnx, openvino, torchscript or torch.")] = "onnx",
     out: Annotated[
         Path | None, typer.Option(help="File to write; else rtpose-MODEL.onnx, .xml, .pt or .pt2.")

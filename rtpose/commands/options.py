@@ -12,7 +12,9 @@ SaveOption = Annotated[
     Path | None, typer.Option(help="Also write the joints, a line of JSON a frame: poses.jsonl.")
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
-ModelOption = Annotated[str, typer.Option(help="Pose network: nano, or a .safetensors file.")]
+ModelOption = Annotated[
+    str, typer.Option(help="Pose network: nano, small, or a .safetensors file.")
+]
 DetectorOption = Annotated[
     str | None,
     typer.Option(help="Person detector: a model file for ultralytics; else the shipped one."),
