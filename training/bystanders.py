@@ -45,7 +45,7 @@ def silhouettes(joints: Tensor, weights: Tensor, skeleton: Skeleton, size: int) 
     device = joints.device
     names = [bone for bone in dict.fromkeys((*skeleton.bones, *COCO17.bones))
              if set(bone) <= set(skeleton.joints)]  # fmt: skip
-    start, end = torch.tensor([[skeleton.index[j] for j in bone] for bone in names]).T.to(device)
+    start, end = ([skeleton.index[bone[i]] for bone in names] for i in (0, 1))
     limbs = [any(part in "".join(b) for part in ("ankle", "knee", "wrist", "elbow")) for b in names]
     width = torch.where(torch.tensor(limbs, device=device), _LIMB, _TRUNK)
 
@@ -57,9 +57,9 @@ def silhouettes(joints: Tensor, weights: Tensor, skeleton: Skeleton, size: int) 
 
     line = torch.arange(size, dtype=torch.float32, device=device)
     body = torch.zeros(len(joints), size, size, dtype=torch.bool, device=device)
-    for b in range(len(names)):  # one at a time, for all at once take 20 times the memory
-        x = line[None, None, :] - joints[:, start[b], 0, None, None]
-        y = line[None, :, None] - joints[:, start[b], 1, None, None]
+    for b, joint in enumerate(start):  # one at a time, for all at once take 20 times the memory
+        x = line[None, None, :] - joints[:, joint, 0, None, None]
+        y = line[None, :, None] - joints[:, joint, 1, None, None]
         dx, dy = along[:, b, 0, None, None], along[:, b, 1, None, None]
         # the bone's point nearest to each pixel, from 0 at its start to 1 at its end
         t = ((x * dx + y * dy) / (dx * dx + dy * dy).clamp_min(1e-6)).clamp(0, 1)

@@ -98,7 +98,7 @@ REFINEMENTS: dict[str, Refine] = {
     "quarter shift": quarter,
     "parabola": parabola,
 }
-"""Where between the cells of a heatmap a joint is; the last is what rtpose does."""
+"""Where between the cells of a heatmap a joint is; rtpose takes the parabola."""
 
 
 class Variant(NamedTuple):
