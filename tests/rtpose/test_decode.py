@@ -53,7 +53,7 @@ def test_no_refinement_leaves_the_cell(three: list[float]):
     """Whatever the map looks like, the joint stays nearer to the highest cell than to another."""
     before, highest, after = (torch.tensor(p) for p in (three[0], max(three), three[2]))
     for refine in (parabola, quarter, unrefined):
-        assert abs(refine(before, highest, after)) <= 0.5
+        assert abs(refine(before, highest, after)) <= 0.5 + 1e-6
 
 
 def test_the_way_through_crop_and_back_is_exact():
