@@ -16,13 +16,13 @@ import torch
 import typer
 from torch import Tensor
 
-from rtpose.bench.accuracy import Scored, by_picture, overall, torso_pck
+from rtpose.bench.accuracy import Scored, by_picture, no_detector, overall, torso_pck
 from rtpose.checkpoint import load_checkpoint
 from rtpose.datasets.find import find_dataset
 from rtpose.datasets.people import People
 from rtpose.engines.eager import EagerEngine
 from rtpose.estimator import Estimator
-from rtpose.geometry import crop_squares, cut_crops
+from rtpose.geometry import crop_squares, cut_crops, to_crops
 from rtpose.pose import FloatArray
 from rtpose.shipped import find_weights
 from rtpose.skeleton import Skeleton
@@ -99,21 +99,14 @@ def main(
         squares = crop_squares(people.boxes)
         crops = cut_all(people, dataset.pictures, squares, checkpoint.input_size)
         joints, weights = trusted_joints(people, 1.0, ())
-        zoom = checkpoint.input_size / squares[:, None, 2:]
-        places = (joints + 0.5 - squares[:, None, :2]) * zoom - 0.5
-        seconds = with_bystanders(
-            crops, torch.from_numpy(places), torch.from_numpy(weights), skeleton
-        )
-        estimator = Estimator(_nobody, EagerEngine(checkpoint), skeleton)
+        places = torch.from_numpy(to_crops(joints, squares, checkpoint.input_size))
+        seconds = with_bystanders(crops, places, torch.from_numpy(weights), skeleton)
+        estimator = Estimator(no_detector, EagerEngine(checkpoint), skeleton)
         for picture, shown in (("alone", crops), ("with a second person", seconds)):
             cells = " | ".join(f"{v:.2f}" for v in score(estimator, shown, squares, people))
             lines.append(f"| {Path(model).stem} | {picture} | {cells} |")
     (RESULTS / "bystanders.md").write_text("\n".join(lines) + "\n")
     typer.echo("\n".join(lines))
-
-
-def _nobody(_: object) -> tuple[FloatArray, FloatArray]:
-    return np.zeros((0, 4), np.float32), np.zeros(0, np.float32)
 
 
 if __name__ == "__main__":

@@ -138,6 +138,27 @@ def _cut_one(image: Image, square: FloatArray, size: int) -> Image:
     return out
 
 
+def to_crops(points: FloatArray, squares: FloatArray, size: int) -> FloatArray:
+    """Carry points of the frame into the crops: what `to_frame` brings back.
+
+    Parameters
+    ----------
+    points : (N, K, 2) float32
+        x, y in pixels of the frame.
+    squares : (N, 3) float32
+        As `crop_squares` gives them.
+    size : int
+        Side of the crops in pixels.
+
+    Returns
+    -------
+    (N, K, 2) float32
+    """
+    zoom = size / squares[:, None, 2:]
+    moved = (points + 0.5 - squares[:, None, :2]) * zoom - 0.5
+    return moved.astype(np.float32)
+
+
 def to_frame(points: FloatArray, maps: FloatArray) -> FloatArray:
     """Carry points of crops into the frame.
 

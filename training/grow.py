@@ -18,7 +18,7 @@ from rtpose.errors import RtposeError
 from rtpose.network import Architecture, DCHourglass, sources
 
 
-def grow(network: DCHourglass, stacks: int, channels: int, seed: int = 0) -> DCHourglass:
+def grow(network: DCHourglass, stacks: int, channels: int) -> DCHourglass:
     """A network of more hourglasses or channels with the same answers.
 
     Parameters
@@ -27,8 +27,6 @@ def grow(network: DCHourglass, stacks: int, channels: int, seed: int = 0) -> DCH
         Not changed.
     stacks, channels : int
         Of the new network, not less than the old one's.
-    seed : int
-        Decides how copies share.
 
     Raises
     ------
@@ -51,7 +49,7 @@ def grow(network: DCHourglass, stacks: int, channels: int, seed: int = 0) -> DCH
     except ValueError as error:
         raise RtposeError(f"no such network: {error}") from error
     grown = DCHourglass(new)
-    random = torch.Generator().manual_seed(seed)
+    random = torch.Generator().manual_seed(0)  # how copies share is always the same
     modules = dict(network.named_modules())
     with torch.no_grad():
         for name, module in grown.named_modules():

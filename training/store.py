@@ -18,7 +18,7 @@ from rich.progress import track
 
 from rtpose.datasets.people import People, read_picture
 from rtpose.errors import RtposeError
-from rtpose.geometry import crop_squares, cut_crops
+from rtpose.geometry import crop_squares, cut_crops, to_crops
 
 log = logging.getLogger(__name__)
 
@@ -116,9 +116,9 @@ def open_store(
     crops = np.load(path, mmap_mode="c")
     squares = crop_squares(people.boxes, STORE_MARGIN)
     joints, weights = trusted_joints(people, teacher_weight, disputed)
-    in_square = (joints + 0.5 - squares[:, None, :2]) * (STORE_SIDE / squares[:, None, 2:]) - 0.5
+    in_square = to_crops(joints, squares, STORE_SIDE)
     inside = ((in_square > -0.5) & (in_square < STORE_SIDE - 0.5)).all(axis=-1)
-    return Store(crops, in_square.astype(np.float32), weights * inside, people)
+    return Store(crops, in_square, weights * inside, people)
 
 
 def _cut(people: People, pictures: Path, path: Path) -> None:

@@ -4,7 +4,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtpose.geometry import CROP_MARGIN, crop_squares, crop_to_frame, cut_crops, to_frame
+from rtpose.geometry import (
+    CROP_MARGIN,
+    crop_squares,
+    crop_to_frame,
+    cut_crops,
+    to_crops,
+    to_frame,
+)
 
 coordinate = st.floats(-500, 2500, width=32)
 length = st.floats(1, 2000, width=32)
@@ -26,6 +33,17 @@ def test_edges_map_to_edges(x: float, y: float, side: float, size: int):
     corners = to_frame(edges, maps)[0] + 0.5
     np.testing.assert_allclose(corners[0], [x, y], atol=0.02)
     np.testing.assert_allclose(corners[1], [x + side, y + side], atol=0.02)
+
+
+@given(coordinate, coordinate, length, st.sampled_from([64, 192, 256]))
+def test_into_the_crop_and_back(x: float, y: float, side: float, size: int):
+    squares = np.array([[x, y, side]], np.float32)
+    points = np.array([[[0, 0], [size - 1, size / 3]]], np.float32)
+    there = to_frame(points, crop_to_frame(squares, size))
+    # a crop pixel of a small square is less than a float32 tells apart far from the origin
+    np.testing.assert_allclose(
+        to_crops(there, squares, size), points, atol=1e-3 * size / side + 0.01
+    )
 
 
 def test_no_boxes():
