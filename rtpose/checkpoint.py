@@ -13,11 +13,11 @@ from typing import ClassVar
 
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
 
 from rtpose.errors import RtposeError
 from rtpose.network import Architecture, DCHourglass
 from rtpose.skeleton import SKELETONS, Skeleton
+from rtpose.weights_file import write_weights
 
 _FORMAT = "rtpose-pose-1"
 _KEYS = {"format", "architecture", "skeleton", "joints", "input_size", "calibration"}
@@ -74,11 +74,7 @@ class Checkpoint:
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
-    """Write a network, half precision where it is floating point, replacing `path` atomically."""
-    tensors = {
-        name: tensor.half().contiguous() if tensor.is_floating_point() else tensor
-        for name, tensor in checkpoint.network.state_dict().items()
-    }
+    """Write a network; see `rtpose.weights_file.write_weights`."""
     metadata = {
         "format": _FORMAT,
         "architecture": json.dumps(asdict(checkpoint.network.architecture)),
@@ -88,9 +84,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "calibration": json.dumps(asdict(checkpoint.calibration)),
         **checkpoint.about,
     }
-    partial = path.with_suffix(".partial")
-    save_file(tensors, partial, metadata)
-    partial.replace(path)
+    write_weights(path, checkpoint.network.state_dict(), metadata)
 
 
 def load_checkpoint(path: Path) -> Checkpoint:

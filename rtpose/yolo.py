@@ -12,12 +12,12 @@ from typing import Any, cast
 import numpy as np
 import safetensors
 import torch
-from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from rtpose.errors import RtposeError
 from rtpose.offline import import_ultralytics
 from rtpose.pose import FloatArray
+from rtpose.weights_file import write_weights
 
 FORMAT = "rtpose.detector/1"
 """Marks a safetensors file as ours, in its metadata."""
@@ -123,7 +123,7 @@ def person_only(model: Any, row: int) -> nn.Module:
 
 
 def save_model(model: nn.Module, info: DetectorInfo, path: Path) -> None:
-    """Write a one-class model as safetensors, weights in half precision."""
+    """Write a one-class model; see `rtpose.weights_file.write_weights`."""
     metadata = {
         "format": FORMAT,
         "size": str(info.size),
@@ -131,8 +131,7 @@ def save_model(model: nn.Module, info: DetectorInfo, path: Path) -> None:
         "yaml": json.dumps(info.yaml),
         **info.notes,
     }
-    tensors = {k: v.detach().cpu().half().contiguous() for k, v in model.state_dict().items()}
-    save_file(tensors, path, metadata)
+    write_weights(path, model.state_dict(), metadata)
 
 
 def load_model(path: Path) -> tuple[nn.Module, DetectorInfo]:
