@@ -19,5 +19,5 @@ def test_floats_are_halved_counts_are_not(tmp_path: Path):
 
 def test_no_such_folder(tmp_path: Path):
     path = tmp_path / "nowhere" / "net.safetensors"
-    with pytest.raises(RtposeError, match="cannot be written .* check its folder"):
+    with pytest.raises(RtposeError, match=r"cannot be written .* check its folder"):
         write_weights(path, {"w": torch.ones(1)}, {})
