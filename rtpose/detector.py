@@ -113,7 +113,8 @@ def load_detector(
         None is the fastest that the device computes in: fp16 on CUDA, bf16 on CPUs with
         instructions for it, else fp32. Only for our detectors.
     threads : int, optional
-        CPU threads; None leaves it to the library.
+        CPU threads of OpenVINO; None is one for every core. Models that ultralytics runs take
+        those that PyTorch is set to.
 
     Raises
     ------

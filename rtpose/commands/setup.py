@@ -57,8 +57,14 @@ class Setup:
         )
 
 
-def load_networks(settings: Settings) -> Estimator:
+def load_networks(settings: Settings, detector_threads: int | None = None) -> Estimator:
     """Load the networks that the settings name.
+
+    Parameters
+    ----------
+    settings : Settings
+    detector_threads : int, optional
+        See `rtpose.estimator.load_estimator`.
 
     Raises
     ------
@@ -73,6 +79,7 @@ def load_networks(settings: Settings) -> Estimator:
         detect_size=settings.detect_size,
         confidence=settings.confidence,
         flip_test=settings.flip_test,
+        detector_threads=detector_threads,
     )
     if estimator.engine.name == "openvino":
         # torch's threads go on spinning after each small operation and take the cores that
@@ -81,8 +88,14 @@ def load_networks(settings: Settings) -> Estimator:
     return estimator
 
 
-def set_up(settings: Settings) -> Setup:
+def set_up(settings: Settings, detector_threads: int | None = None) -> Setup:
     """Load the networks.
+
+    Parameters
+    ----------
+    settings : Settings
+    detector_threads : int, optional
+        See `rtpose.estimator.load_estimator`.
 
     Raises
     ------
@@ -90,7 +103,7 @@ def set_up(settings: Settings) -> Setup:
         See `rtpose.estimator.load_estimator`; or if the skeleton to be drawn is unknown or has
         joints that the network does not predict.
     """
-    estimator = load_networks(settings)
+    estimator = load_networks(settings, detector_threads)
     shown = find_skeleton(settings.skeleton, estimator.skeleton)
     follower = Follower(
         estimator.detector,

@@ -16,7 +16,9 @@ import torch
 
 from rtpose import doctor
 from rtpose.cli import main
+from rtpose.errors import RtposeError
 from rtpose.media.sample import write_sample
+from rtpose.stream import DETECTOR_THREADS
 
 
 @dataclass(frozen=True)
@@ -240,6 +242,23 @@ def test_lack_of_memory_is_one_line_and_other_bugs_keep_their_traceback(
     monkeypatch.setattr("rtpose.commands.setup.set_up", bug)
     with pytest.raises(RuntimeError, match="a bug"):
         main()
+
+
+def test_video_leaves_cores_to_the_pose_network(
+    rtpose: Rtpose, clip: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """Detector and pose network work side by side there; slower is all one would see of it."""
+    asked: list[int | None] = []
+
+    def load(*_: object, threads: int | None = None, **__: object) -> None:
+        asked.append(threads)
+        raise RtposeError("seen enough")
+
+    monkeypatch.setattr("rtpose.estimator.load_detector", load)
+    assert rtpose("video", clip).code == 2
+    assert asked == [DETECTOR_THREADS]
+    assert rtpose("bench", clip).code == 2
+    assert asked[1:] == [DETECTOR_THREADS]
 
 
 def test_doctor_says_what_a_bug_report_needs(rtpose: Rtpose):

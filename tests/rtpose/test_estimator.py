@@ -1,10 +1,14 @@
+from typing import Any
+
 import cv2
 import numpy as np
+import pytest
 import torch
 
 from rtpose.checkpoint import Checkpoint
 from rtpose.engines.eager import EagerEngine
 from rtpose.estimator import Estimator, load_estimator
+from rtpose.openvino_model import compile_for_cpu
 from rtpose.photographs import photographed_people
 from rtpose.pose import Image
 from rtpose.skeleton import BODY21
@@ -88,3 +92,22 @@ def test_people_too_small_for_the_detectors_own_size_are_found_at_a_larger_one()
     picture[40 : 40 + len(small), 60 : 60 + small.shape[1]] = small
     assert len(load_estimator(engine="eager")(picture)) == 0
     assert len(load_estimator(engine="eager", detect_size=960)(picture)) >= 2
+
+
+def test_detector_threads_are_the_detectors_alone(monkeypatch: pytest.MonkeyPatch, bus: Image):
+    asked: dict[str, list[int | None]] = {"detector": [], "engines.openvino": []}
+    for module, threads_asked in asked.items():
+
+        def spy(
+            model: Any, precision: str, threads: int | None = None, seen: Any = threads_asked
+        ) -> Any:
+            seen.append(threads)
+            return compile_for_cpu(model, precision, threads)
+
+        monkeypatch.setattr(f"rtpose.{module}.compile_for_cpu", spy)
+    poses = load_estimator(engine="openvino", detector_threads=1)(bus)
+    assert asked["detector"] == [1]
+    assert set(asked["engines.openvino"]) == {None}
+    others = load_estimator(engine="openvino")(bus)
+    for pose, other in zip(poses, others, strict=True):
+        np.testing.assert_allclose(pose.joints, other.joints, atol=0.5)

@@ -15,11 +15,15 @@ from rtpose.follow import Follower
 from rtpose.media.sources import VideoFile
 from rtpose.skeleton import COCO17
 from rtpose.smoothing import Smoother
-from rtpose.stream import every_frame
+from rtpose.stream import DETECTOR_THREADS, every_frame
 
 
 def _load(job: dict[str, Any]) -> Estimator:
-    estimator = load_estimator(job["model"], flip_test=job.get("flip_test", False))
+    estimator = load_estimator(
+        job["model"],
+        flip_test=job.get("flip_test", False),
+        detector_threads=DETECTOR_THREADS,
+    )
     if estimator.engine.name == "openvino":
         # as `rtpose video` does, and for its reasons
         torch.set_num_threads(1)
