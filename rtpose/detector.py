@@ -303,10 +303,8 @@ def _openvino(
     def predict(pictures: Tensor) -> Tensor:
         shape = tuple(pictures.shape)
         if shape not in requests:
-            # A fixed shape lets openvino plan all memory ahead; a video has only one.
-            fixed = graph.clone()
-            fixed.reshape(shape)
-            requests[shape] = compile_for_cpu(fixed, chosen, threads)
+            # a video has only one
+            requests[shape] = compile_for_cpu(graph, chosen, shape=shape, threads=threads)
         return torch.from_numpy(requests[shape].infer([pictures.numpy()])[0])
 
     return predict, chosen

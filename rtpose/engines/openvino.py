@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from importlib.metadata import version
+from typing import Any
 
 import numpy as np
 import torch
@@ -45,7 +46,7 @@ class OpenVinoEngine:
         example = torch.zeros(1, 3, side, side, dtype=torch.uint8)
         graph = convert(_Logits(self._network).eval(), example, (-1, 3, side, side))
         self.precision = cpu_precision(precision)
-        self._request = compile_for_cpu(graph, self.precision)
+        self._compile(graph)
         if precision is None and self.precision != "fp32":
             found = self._parity(checkpoint, flip_test)
             if not found.holds:
@@ -56,7 +57,7 @@ class OpenVinoEngine:
                     found,
                 )
                 self.precision = "fp32"
-                self._request = compile_for_cpu(graph, self.precision)
+                self._compile(graph)
 
     @torch.inference_mode()
     def __call__(self, crops: Tensor) -> Tensor:
@@ -67,8 +68,14 @@ class OpenVinoEngine:
         """One crop through the network."""
         self(torch.zeros(1, 3, self.input_size, self.input_size, dtype=torch.uint8))
 
+    def _compile(self, graph: Any) -> None:
+        side = self.input_size
+        self._for_any = compile_for_cpu(graph, self.precision)
+        self._for_one = compile_for_cpu(graph, self.precision, shape=(1, 3, side, side))
+
     def _run(self, crops: Tensor) -> Tensor:
-        outputs = self._request.infer([np.ascontiguousarray(crops.cpu().numpy())])
+        request = self._for_one if len(crops) == 1 else self._for_any
+        outputs = request.infer([np.ascontiguousarray(crops.cpu().numpy())])
         return self._network.finish(torch.from_numpy(outputs[0]))
 
     def _parity(self, checkpoint: Checkpoint, flip_test: bool) -> Parity:

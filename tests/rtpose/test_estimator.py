@@ -98,11 +98,9 @@ def test_detector_threads_are_the_detectors_alone(monkeypatch: pytest.MonkeyPatc
     asked: dict[str, list[int | None]] = {"detector": [], "engines.openvino": []}
     for module, threads_asked in asked.items():
 
-        def spy(
-            model: Any, precision: str, threads: int | None = None, seen: Any = threads_asked
-        ) -> Any:
-            seen.append(threads)
-            return compile_for_cpu(model, precision, threads)
+        def spy(*args: Any, seen: list[int | None] = threads_asked, **options: Any) -> Any:
+            seen.append(options.get("threads"))
+            return compile_for_cpu(*args, **options)
 
         monkeypatch.setattr(f"rtpose.{module}.compile_for_cpu", spy)
     poses = load_estimator(engine="openvino", detector_threads=1)(bus)

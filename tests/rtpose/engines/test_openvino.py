@@ -50,3 +50,15 @@ def test_bf16_that_answers_otherwise_is_not_used_and_it_is_said(
 def test_a_precision_that_was_named_is_not_questioned(asked: list[Parity], tiny: Checkpoint):
     assert OpenVinoEngine(tiny, "fp32").precision == "fp32"
     assert not any("parity" in entry.key for entry in entries())
+
+
+@pytest.mark.parametrize("flip_test", [False, True])
+def test_one_crop_is_answered_as_among_others(
+    asked: list[Parity], tiny: Checkpoint, flip_test: bool
+):
+    """For one there is a graph of its own."""
+    engine = OpenVinoEngine(tiny, "fp32", flip_test)
+    crops = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
+    together = engine(crops)
+    for crop, heatmaps in zip(crops, together, strict=True):
+        torch.testing.assert_close(engine(crop[None])[0], heatmaps, rtol=1e-3, atol=1e-5)
