@@ -48,12 +48,20 @@ def test_with_the_quarter_shift_the_error_is_a_pixel_at_most(x: float, y: float)
     assert abs(joint[1] - y) <= 1 + 1e-3
 
 
-@given(st.lists(st.floats(0, 1, width=32), min_size=3, max_size=3))
-def test_no_refinement_leaves_the_cell(three: list[float]):
-    """Whatever the map looks like, the joint stays nearer to the highest cell than to another."""
-    before, highest, after = (torch.tensor(p) for p in (three[0], max(three), three[2]))
-    for refine in (parabola, quarter, unrefined):
-        assert abs(refine(before, highest, after)) <= 0.5 + 1e-6
+@given(st.lists(st.floats(0, 1, width=32), min_size=5, max_size=5))
+def test_refinements_stay_near_the_highest_cell(line: list[float]):
+    """Whatever the map looks like."""
+    line[2] = max(line)
+    for refine, most in ((parabola, 1.0), (quarter, 0.25), (unrefined, 0.0)):
+        assert abs(refine(torch.tensor(line))) <= most
+
+
+def test_noise_moves_a_joint_little():
+    """A bfloat16 network's logits are off by 0.04 from cell to cell: 0.03 cells then, not more."""
+    random = torch.Generator().manual_seed(0)
+    cells = torch.arange(5.0) - 2
+    logits = -0.5 * (cells / SIGMA) ** 2 + 0.04 * torch.randn(1000, 5, generator=random)
+    assert parabola(logits.exp()).square().mean().sqrt() < 0.035
 
 
 def test_the_way_through_crop_and_back_is_exact():

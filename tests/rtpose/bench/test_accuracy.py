@@ -123,7 +123,7 @@ def test_variants_are_what_the_estimator_says(people: People, drawn_people: Path
         shift = found[Variant(flip, "quarter shift")].joints - middle
         size = np.unique(np.abs(shift[..., :2]).round(3))
         assert set(size) <= {0.0, np.float32(1.828), np.float32(1.829)} and len(size) > 1
-        assert 0 < np.abs(ours - middle)[..., :2].max() < 2 * 1.829 + 1e-3
+        assert 0 < np.abs(ours - middle)[..., :2].max() < 4 * 1.829 + 1e-3
 
 
 def test_our_detectors_boxes(people: People, drawn_people: Path, tiny: Checkpoint):
