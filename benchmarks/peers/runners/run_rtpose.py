@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from protocol import Follow, Place, main
 
-from rtpose.estimator import Estimator, load_estimator
+from rtpose.commands.options import Settings
+from rtpose.commands.setup import load_networks
+from rtpose.estimator import Estimator
 from rtpose.follow import Follower
 from rtpose.media.sources import VideoFile
 from rtpose.skeleton import COCO17
@@ -19,16 +20,8 @@ from rtpose.stream import DETECTOR_THREADS, every_frame
 
 
 def _load(job: dict[str, Any]) -> Estimator:
-    estimator = load_estimator(
-        job["model"],
-        flip_test=job.get("flip_test", False),
-        detector_threads=DETECTOR_THREADS,
-    )
-    if estimator.engine.name == "openvino":
-        # as `rtpose video` does, and for its reasons
-        torch.set_num_threads(1)
-    estimator.engine.warm_up()
-    return estimator
+    settings = Settings(job["model"], flip_test=job.get("flip_test", False))
+    return load_networks(settings, DETECTOR_THREADS)
 
 
 def place(job: dict[str, Any]) -> Place:
