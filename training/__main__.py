@@ -29,6 +29,7 @@ from training.calibrate import calibration_error, fit_calibration, right_or_wron
 from training.compare import VARIANTS, markdown, write_results
 from training.compare import compare as run_comparison
 from training.config import TrainConfig, read_config
+from training.cut import cut as cut_network
 from training.data import report
 from training.detector import DetectorConfig, evaluate_detector, record_scores, train_detector
 from training.fit import fit
@@ -106,6 +107,17 @@ def grow(
     checkpoint = load_checkpoint(weights)
     grown = grow_network(checkpoint.network, stacks, channels)
     save_checkpoint(out, replace(checkpoint, network=grown))
+
+
+@app.command()
+def cut(
+    weights: Annotated[Path, typer.Argument(help="A trained .safetensors pose network.")],
+    out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
+    stacks: Annotated[int, typer.Option(help="Hourglasses to keep, from the first on.")],
+) -> None:
+    """Make a shorter network out of a trained one, for train or distill --start to begin with."""
+    checkpoint = load_checkpoint(weights)
+    save_checkpoint(out, replace(checkpoint, network=cut_network(checkpoint.network, stacks)))
 
 
 @app.command()

@@ -15,6 +15,7 @@ from rtpose.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from rtpose.datasets.find import find_dataset
 from rtpose.datasets.people import count_sources
 from rtpose.engines.eager import EagerEngine
+from rtpose.engines.select import select_engine
 from rtpose.errors import RtposeError
 from rtpose.network import DCHourglass
 from rtpose.skeleton import SKELETONS
@@ -184,4 +185,4 @@ def load_teacher(path: Path, share: float, config: TrainConfig, device: str) -> 
         )
     if config.loss != "cross_entropy":
         raise RtposeError("a teacher's heatmaps are probabilities: set loss: cross_entropy")
-    return Teacher(checkpoint.network.to(device).eval(), checkpoint.input_size, share)
+    return Teacher(select_engine("auto", checkpoint, device).engine, share)

@@ -13,7 +13,26 @@ from torch import Tensor
 from torch.nn import functional
 
 from rtpose.decode import decode
-from rtpose.network import DCHourglass
+from rtpose.engines.base import Engine
+
+
+@dataclass(frozen=True, eq=False)
+class Lesson:
+    """A teacher's answer for one batch.
+
+    Attributes
+    ----------
+    maps : (B, K, C) float32
+        Probability in the student's cells; every map sums to one.
+    scores : (B, K) float32
+        How sure the teacher is.
+    share : float
+        The teacher's part of the target, 0 to 1.
+    """
+
+    maps: Tensor
+    scores: Tensor
+    share: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,62 +41,48 @@ class Teacher:
 
     Attributes
     ----------
-    network : DCHourglass
-        Of the student's joints; on the student's device.
-    size : int
-        Side of the crops it was trained for, in pixels.
+    engine : Engine
+        What runs it, on the student's device; its heatmaps are of the student's joints.
     share : float
-        The teacher's part of the target, 0 to 1.
+        Its part of the target, 0 to 1.
     """
 
-    network: DCHourglass
-    size: int
+    engine: Engine
     share: float
 
-    @torch.no_grad()
-    def __call__(self, pictures: Tensor, side: int) -> tuple[Tensor, Tensor]:
-        """Its answer for the student's crops.
+    def __call__(self, pictures: Tensor, side: int) -> Lesson:
+        """Its answer for a batch.
 
         Parameters
         ----------
         pictures : (B, 3, S, S) uint8
+            What the student sees, in the size that the engine takes.
         side : int
             Cells of the student's heatmaps.
-
-        Returns
-        -------
-        maps : (B, K, side * side) float32
-            Probability; every map sums to one.
-        scores : (B, K) float32
-            How sure it is.
         """
-        seen = functional.interpolate(
-            pictures.float(), size=(self.size, self.size), mode="bilinear", antialias=True
-        )
-        with torch.autocast(pictures.device.type, torch.bfloat16):
-            heatmaps = self.network(seen)
-        heatmaps = heatmaps.float()
-        scores = decode(heatmaps)[..., 2]
-        maps = functional.adaptive_avg_pool2d(heatmaps, (side, side)).flatten(2)
-        return maps / maps.sum(dim=-1, keepdim=True).clamp_min(1e-12), scores
+        heatmaps = self.engine(pictures)
+        # not the mean over cells: where the sides are 3 to 2, every third would count twice
+        maps = functional.interpolate(
+            heatmaps, size=(side, side), mode="bilinear", antialias=True
+        ).flatten(2)
+        maps = maps / maps.sum(dim=-1, keepdim=True).clamp_min(1e-12)
+        return Lesson(maps, decode(heatmaps)[..., 2], self.share)
 
 
 def teach(
-    targets: Tensor, weights: Tensor, absent: Tensor, maps: Tensor, scores: Tensor, share: float
+    targets: Tensor, weights: Tensor, absent: Tensor, lesson: Lesson
 ) -> tuple[Tensor, Tensor]:
-    """Blend the teacher's maps into the targets.
+    """Blend a teacher's maps into the targets.
 
     Where there is a label the target becomes a mixture. Where nobody knows the joint the teacher
-    speaks alone, weighing `share` times its score. Absent joints stay absent.
+    speaks alone, weighing its share times its score. Absent joints stay absent.
 
     Parameters
     ----------
     targets : (B, K, C)
     weights : (B, K)
     absent : (B, K) bool
-    maps : (B, K, C)
-    scores : (B, K)
-    share : float
+    lesson : Lesson
 
     Returns
     -------
@@ -86,6 +91,7 @@ def teach(
     """
     known = (weights > 0) & ~absent
     alone = (weights == 0) & ~absent
+    share, maps = lesson.share, lesson.maps
     mixed = torch.where(known[..., None], (1 - share) * targets + share * maps, targets)
     targets = torch.where(alone[..., None], maps, mixed)
-    return targets, torch.where(alone, share * scores, weights)
+    return targets, torch.where(alone, share * lesson.scores, weights)

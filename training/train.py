@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import islice, repeat
 from typing import Any
 
 import torch
@@ -24,7 +24,7 @@ from training.optimisers import learning_rate, make_optimisers
 from training.parallel import ALONE, Processes
 from training.run import RunFolder
 from training.store import Store
-from training.teacher import Teacher, teach
+from training.teacher import Lesson, Teacher, teach
 
 Evaluate = Callable[[DCHourglass, int], dict[str, float]]
 """Scores of a network at a crop size; the first one is what the best is chosen by."""
@@ -144,7 +144,7 @@ def train_step(
     config: TrainConfig,
     processes: Processes,
     every_stack: Callable[[Tensor], list[Tensor]],
-    teacher: Teacher | None = None,
+    lesson: Lesson | None = None,
 ) -> float:
     """One step; the loss of the whole batch as a number.
 
@@ -158,7 +158,8 @@ def train_step(
     processes : Processes
     every_stack : callable
         The network's, as `processes` gives it.
-    teacher : Teacher, optional
+    lesson : Lesson, optional
+        What a teacher says of the same batch.
 
     Raises
     ------
@@ -173,9 +174,8 @@ def train_step(
         logits = every_stack(pictures)
     side = logits[0].shape[-1]
     targets = target_maps(batch.joints.to(device), absent, side, config.sigma, config.loss)
-    if teacher:
-        maps, scores = teacher(pictures, side)
-        targets, weights = teach(targets, weights, absent, maps, scores, teacher.share)
+    if lesson:
+        targets, weights = teach(targets, weights, absent, lesson)
     loss = supervised_loss(logits, targets, weights, config.loss)
     # the loss is a mean over this process's joints; of the whole batch's it is this part
     loss = loss * (weights.sum() / processes.mean(weights.sum()).clamp_min(1e-6))
@@ -272,6 +272,13 @@ def train(
         batches = stream_batches(
             store, crops_of, skeleton, config, step, phase.size, processes.part
         )
+        lessons: Iterator[Lesson | None] = repeat(None)
+        if teacher is not None:
+            # the same batches again, in the size that the teacher is used to
+            seen = stream_batches(
+                store, crops_of, skeleton, config, step, teacher.engine.input_size, processes.part
+            )
+            lessons = (teacher(batch.pictures, phase.size // STRIDE) for batch in seen)
         while step < starts[number + 1]:
             rate = learning_rate(config.optimiser, step, starts[-1])
             for optimiser in optimisers:
@@ -280,7 +287,9 @@ def train(
             batch = next(batches)
             try:
                 losses.append(
-                    train_step(network, optimisers, batch, config, processes, every_stack, teacher)
+                    train_step(
+                        network, optimisers, batch, config, processes, every_stack, next(lessons)
+                    )
                 )
             except RtposeError as error:
                 names = sorted({store.people.pictures[i] for i in batch.rows.tolist()})

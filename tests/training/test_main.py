@@ -82,6 +82,22 @@ def test_grow(drawn_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert training(monkeypatch, *words) == 0
 
 
+def test_cut(drawn_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd) -> None:
+    skeleton = SKELETONS["body21"]
+    network = DCHourglass(Architecture(3, 8, len(skeleton), depth=2)).eval()
+    whole, short = tmp_path / "whole.safetensors", tmp_path / "short.safetensors"
+    save_checkpoint(whole, Checkpoint(network, skeleton, 128))
+    assert training(monkeypatch, "cut", whole, "--out", short, "--stacks", 2) == 0
+    config, run = tmp_path / "tiny.yaml", tmp_path / "runs" / "tiny"
+    config.write_text(TINY)
+    words = ("distill", config, "--data", drawn_people, "--run", run)
+    # the teacher is used to crops of another size than the student's
+    assert training(monkeypatch, *words, "--start", short, "--teacher", whole) == 0
+    assert load_checkpoint(run / "best.safetensors").network.architecture.stacks == 2
+    assert training(monkeypatch, "cut", whole, "--out", short, "--stacks", 4) == 2
+    assert "give 1 to 3" in capfd.readouterr().err
+
+
 def test_distill(
     drawn_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
 ) -> None:

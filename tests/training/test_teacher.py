@@ -1,37 +1,60 @@
+from dataclasses import dataclass
+
+import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
 
+from rtpose.checkpoint import Checkpoint
+from rtpose.engines.eager import EagerEngine
 from rtpose.network import Architecture, DCHourglass
+from rtpose.skeleton import BODY21
 from training.losses import supervised_loss, target_maps
-from training.teacher import Teacher, teach
+from training.teacher import Lesson, Teacher, teach
 
 
-def network(seed: int) -> DCHourglass:
-    torch.manual_seed(seed)
-    return DCHourglass(Architecture(2, 8, 3, depth=1)).eval()
+def engine(size: int) -> EagerEngine:
+    torch.manual_seed(0)
+    network = DCHourglass(Architecture(2, 8, len(BODY21), depth=1)).eval()
+    return EagerEngine(Checkpoint(network, BODY21, size))
 
 
-def test_its_maps_are_probabilities_in_the_students_size():
+@pytest.mark.parametrize("side", [8, 16, 24])
+def test_its_maps_are_probabilities_in_the_students_size(side: int):
     pictures = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
-    maps, scores = Teacher(network(0), 128, 0.5)(pictures, 16)
-    assert maps.shape == (2, 3, 256) and scores.shape == (2, 3)
-    torch.testing.assert_close(maps.sum(dim=-1), torch.ones(2, 3))
-    assert not maps.requires_grad
+    lesson = Teacher(engine(64), 0.5)(pictures, side)
+    assert lesson.maps.shape == (2, 21, side**2) and lesson.scores.shape == (2, 21)
+    torch.testing.assert_close(lesson.maps.sum(dim=-1), torch.ones(2, 21))
 
 
-def test_its_peak_stands_where_the_student_sees_it():
-    """Doubling the crop and halving the map must not move a joint by part of a cell."""
+@dataclass
+class Spot:
+    """An engine that sees one cell; the others of its map stay empty."""
 
-    class Spot(torch.nn.Module):
-        def forward(self, pixels: torch.Tensor) -> torch.Tensor:
-            light = torch.nn.functional.avg_pool2d(pixels[:, :1], 4)
-            return light / light.sum(dim=(-1, -2), keepdim=True)
+    x: int
+    y: int
+    name = device = precision = "none"
+    input_size = 192
 
-    pictures = torch.zeros(1, 3, 64, 64, dtype=torch.uint8)
-    pictures[:, :, 20:24, 36:40] = 255  # cell 5, 9 of the student's 16 x 16
-    maps, _ = Teacher(Spot(), 128, 0.5)(pictures, 16)  # type: ignore[arg-type]
-    assert maps[0, 0].argmax() == 5 * 16 + 9
-    around = maps.view(16, 16)[4:7, 8:11]
-    torch.testing.assert_close(around, around.flip(0, 1))  # as much on either side
+    def __call__(self, crops: Tensor) -> Tensor:
+        maps = torch.zeros(len(crops), 1, 48, 48)
+        maps[:, :, self.y, self.x] = 1
+        return maps
+
+    def warm_up(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("side", [16, 24, 32])
+@given(x=st.integers(6, 41), y=st.integers(6, 41))
+def test_its_peak_stands_where_the_student_sees_it(side: int, x: int, y: int):
+    """Fewer cells must not move a joint by more than a fraction of one, wherever it stands."""
+    crops = torch.zeros(1, 3, 192, 192, dtype=torch.uint8)
+    maps = Teacher(Spot(x, y), 0.5)(crops, side).maps.view(side, side)
+    middles = (torch.arange(side) + 0.5) * 48 / side  # in cells of the teacher
+    seen = torch.stack([maps.sum(0) @ middles, maps.sum(1) @ middles])
+    assert (seen - torch.tensor([x + 0.5, y + 0.5])).abs().max() < 0.26
 
 
 def test_labels_are_mixed_unknown_joints_are_the_teachers_and_absent_ones_nobodys():
@@ -46,7 +69,7 @@ def test_labels_are_mixed_unknown_joints_are_the_teachers_and_absent_ones_nobody
     absent = torch.tensor([[False, False, True]])
     maps = torch.softmax(torch.randn(1, 3, 256), dim=-1)
     scores = torch.tensor([[0.9, 0.6, 0.8]])
-    made, weighed = teach(targets, weights, absent, maps, scores, 0.25)
+    made, weighed = teach(targets, weights, absent, Lesson(maps, scores, 0.25))
     torch.testing.assert_close(made[0, 0], 0.75 * targets[0, 0] + 0.25 * maps[0, 0])
     torch.testing.assert_close(made[0, 1], maps[0, 1])
     torch.testing.assert_close(made[0, 2], targets[0, 2])
@@ -57,7 +80,7 @@ def test_labels_are_mixed_unknown_joints_are_the_teachers_and_absent_ones_nobody
 def test_the_best_student_of_a_lone_teacher_is_its_copy():
     maps = torch.softmax(torch.randn(2, 3, 64), dim=-1)
     nobody, absent = torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.bool)
-    targets, weights = teach(maps * 0, nobody, absent, maps, torch.ones(2, 3), 0.5)
+    targets, weights = teach(maps * 0, nobody, absent, Lesson(maps, torch.ones(2, 3), 0.5))
     copy = maps.log().view(2, 3, 8, 8)
     other = copy + torch.randn_like(copy) * 0.3
     cost = lambda logits: supervised_loss([logits], targets, weights, "cross_entropy")  # noqa: E731

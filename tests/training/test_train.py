@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from torch import Tensor
 
 from rtpose.bench.accuracy import head_pck, overall, predict, torso_pck
 from rtpose.checkpoint import Checkpoint
@@ -12,9 +13,11 @@ from rtpose.engines.eager import EagerEngine
 from rtpose.errors import RtposeError
 from rtpose.network import Architecture, DCHourglass
 from rtpose.skeleton import BODY21
+from training.batches import crops_reader, stream_batches
 from training.config import AugmentConfig, TrainConfig, parse
 from training.run import RunFolder
 from training.store import Store, open_store
+from training.teacher import Teacher
 from training.train import Pace, Progress, build_network, phase_starts, settle, train
 
 TINY = {
@@ -91,6 +94,34 @@ def test_stops_when_time_is_up_and_goes_on(store: Store, tmp_path: Path):
     assert told == [1]
     assert go(True, float("inf")) == {"val": 1.0}
     assert told == [1, 3, 5]
+
+
+def test_a_teacher_is_shown_the_same_pictures_in_its_own_size(store: Store, tmp_path: Path):
+    """Also by a run that goes on."""
+    config = parse(TrainConfig, TINY, "tiny")
+    shown: list[Tensor] = []
+
+    class Listener:
+        name = device = precision = "none"
+        input_size = 96
+
+        def __call__(self, crops: Tensor) -> Tensor:
+            shown.append(crops)
+            return torch.full((len(crops), len(BODY21), 24, 24), 1 / 24**2)
+
+        def warm_up(self) -> None:
+            """Nothing to do."""
+
+    for resume, pace in ((False, Pace(stop_s=0.0)), (True, Pace())):
+        train(
+            config, store, RunFolder(tmp_path), lambda *_: {"val": 1.0}, lambda *_: None, resume,
+            teacher=Teacher(Listener(), 0.5), pace=pace,
+        )  # fmt: skip
+    crops_of = crops_reader(store, "cpu")
+    same = stream_batches(store, crops_of, BODY21, config, 0, Listener.input_size)
+    assert len(shown) == 5
+    for crops, batch in zip(shown, same, strict=False):
+        assert torch.equal(crops, batch.pictures)
 
 
 def test_another_networks_checkpoint_is_refused(store: Store, tmp_path: Path):
