@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from safetensors import SafetensorError
-from safetensors.torch import save_file
+from safetensors.torch import save
 from torch import Tensor
 
 from rtpose.errors import RtposeError
@@ -26,9 +25,10 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
     }
     partial = path.with_suffix(".partial")
     try:
-        save_file(halved, partial, metadata)
+        # save_file would leave a file that nobody but its owner may read
+        partial.write_bytes(save(halved, metadata))
         partial.replace(path)
-    except (SafetensorError, OSError) as error:
+    except OSError as error:
         raise RtposeError(
             f"{path}: cannot be written ({error}); check its folder and the space there"
         ) from error

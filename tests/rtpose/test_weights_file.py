@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -21,3 +22,11 @@ def test_no_such_folder(tmp_path: Path):
     path = tmp_path / "nowhere" / "net.safetensors"
     with pytest.raises(RtposeError, match=r"cannot be written .* check its folder"):
         write_weights(path, {"w": torch.ones(1)}, {})
+
+
+@pytest.mark.skipif(os.name != "posix", reason="modes are POSIX's")
+def test_others_may_read_it_as_any_file_one_makes(tmp_path: Path):
+    path, other = tmp_path / "net.safetensors", tmp_path / "other"
+    write_weights(path, {"w": torch.ones(1)}, {})
+    other.touch()
+    assert path.stat().st_mode == other.stat().st_mode
