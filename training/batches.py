@@ -17,6 +17,7 @@ from rtpose.skeleton import Skeleton
 from training.augment import augment
 from training.bystanders import add_bystanders, silhouettes
 from training.config import TrainConfig
+from training.faces import FACE, faceless
 from training.store import Store
 
 
@@ -31,7 +32,7 @@ class Batch:
         In pixels of the pictures.
     weights : (B, K) float32
     absent : (B, K) bool
-        Joints known to be outside the picture.
+        Joints known to be nowhere in the picture.
     rows : (B,) int64
         Where in the store each comes from.
     """
@@ -56,6 +57,7 @@ def make_batch(
     store: Store,
     crops_of: CropsOf,
     chances: Tensor,
+    no_face: Tensor,
     skeleton: Skeleton,
     config: TrainConfig,
     step: int,
@@ -71,6 +73,8 @@ def make_batch(
         See `crops_reader`; the batch is made on the device that they are on.
     chances : (N,) float64
         See `draw_chances`.
+    no_face : (N,) bool
+        See `training.faces.faceless`.
     skeleton : Skeleton
     config : TrainConfig
     step, size : int
@@ -95,6 +99,9 @@ def make_batch(
         return augment(crops, joints, weights, flip, size, config.augment, random, part)
 
     pictures, joints, weights, absent = changed(crops, rows, part)
+    # the nose and both eyes: a mirror image has none either
+    face = torch.tensor([name in FACE for name in skeleton.joints])
+    absent |= (no_face[rows[part], None] & face).to(device)
     # who comes by is drawn for the whole batch, like all chances, and made for the part alone
     hosts = torch.nonzero(torch.rand(config.batch, generator=draw) < config.augment.bystander)
     mine, where = torch.nonzero(hosts == torch.arange(config.batch)[part]).unbind(dim=1)
@@ -143,7 +150,8 @@ def stream_batches(
     second on two cores).
     """
     chances = draw_chances(store.people.sources, config.data.source_weights)
+    no_face = torch.from_numpy(faceless(store.people, skeleton))
     step = first
     while True:
-        yield make_batch(store, crops_of, chances, skeleton, config, step, size, part)
+        yield make_batch(store, crops_of, chances, no_face, skeleton, config, step, size, part)
         step += 1

@@ -15,6 +15,7 @@ from training.batches import (
     stream_batches,
 )
 from training.config import TrainConfig, parse
+from training.faces import FACE, faceless
 from training.store import Store, open_store
 
 CONFIG = parse(
@@ -35,7 +36,12 @@ def store(drawn_people: Path, tmp_path_factory: pytest.TempPathFactory) -> Store
 
 
 def batch(store: Store, chances: torch.Tensor, step: int) -> Batch:
-    return make_batch(store, crops_reader(store, "cpu"), chances, BODY21, CONFIG, step, 64)
+    no_face = torch.from_numpy(faceless(store.people, BODY21))
+    return make_batch(store, crops_reader(store, "cpu"), chances, no_face, BODY21, CONFIG, step, 64)
+
+
+def nobody(store: Store) -> torch.Tensor:
+    return torch.zeros(len(store), dtype=torch.bool)
 
 
 def test_the_stream_is_the_numbered_batches(store: Store):
@@ -69,7 +75,9 @@ def test_bystanders_come_by_in_parts_as_in_whole_batches(store: Store):
 
     def pictures(config: TrainConfig, part: slice) -> torch.Tensor:
         crops_of = crops_reader(store, "cpu")
-        return make_batch(store, crops_of, chances, BODY21, config, 0, 64, part).pictures
+        return make_batch(
+            store, crops_of, chances, nobody(store), BODY21, config, 0, 64, part
+        ).pictures
 
     whole = pictures(config, slice(None))
     assert torch.equal(whole[::2], pictures(config, slice(0, None, 2)))
@@ -77,3 +85,16 @@ def test_bystanders_come_by_in_parts_as_in_whole_batches(store: Store):
     alone = pictures(CONFIG, slice(None))
     changed = (whole != alone).flatten(1).any(dim=1)
     assert 0 < changed.sum() < len(changed)
+
+
+def test_faces_not_to_be_seen_are_absent_and_all_else_is_as_before(store: Store):
+    chances = draw_chances(store.people.sources, {})
+    crops_of = crops_reader(store, "cpu")
+    seen, hidden = (
+        make_batch(store, crops_of, chances, no_face, BODY21, CONFIG, 0, 64)
+        for no_face in (nobody(store), ~nobody(store))
+    )
+    face = torch.tensor([name in FACE for name in BODY21.joints])
+    assert hidden.absent[:, face].all()
+    assert torch.equal(hidden.absent[:, ~face], seen.absent[:, ~face])
+    assert torch.equal(hidden.pictures, seen.pictures) and torch.equal(hidden.joints, seen.joints)

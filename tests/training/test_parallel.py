@@ -19,6 +19,7 @@ from rtpose.errors import RtposeError
 from rtpose.skeleton import BODY21
 from training.batches import crops_reader, draw_chances, make_batch
 from training.config import TrainConfig, parse
+from training.faces import faceless
 from training.parallel import ALONE, Processes, join_processes
 from training.store import Store, open_store
 from training.train import build_network, train, train_step
@@ -51,8 +52,9 @@ def gradients(
     network, skeleton = build_network(CONFIG)
     network.eval()
     chances = draw_chances(store.people.sources, {})
+    no_face = torch.from_numpy(faceless(store.people, skeleton))
     batch = make_batch(
-        store, crops_reader(store, "cpu"), chances, skeleton, CONFIG, 0, 64, processes.part
+        store, crops_reader(store, "cpu"), chances, no_face, skeleton, CONFIG, 0, 64, processes.part
     )
     optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
     every_stack = processes.every_stack(network)
@@ -99,11 +101,11 @@ def test_two_processes_have_the_gradients_of_one(store: Store, tmp_path: Path):
 def test_parts_make_up_the_batch(store: Store):
     chances = draw_chances(store.people.sources, {})
     crops_of = crops_reader(store, "cpu")
-    whole = make_batch(store, crops_of, chances, BODY21, CONFIG, 3, 64)
-    parts = [
-        make_batch(store, crops_of, chances, BODY21, CONFIG, 3, 64, Processes(rank, 2, "cpu").part)
-        for rank in (0, 1)
-    ]
+    no_face = torch.arange(len(store)) % 2 == 0
+    whole, *parts = (
+        make_batch(store, crops_of, chances, no_face, BODY21, CONFIG, 3, 64, part)
+        for part in (slice(None), *(Processes(rank, 2, "cpu").part for rank in (0, 1)))
+    )
     assert [len(part.rows) for part in parts] == [3, 2]
     for rank, part in enumerate(parts):
         for name in ("pictures", "joints", "weights", "absent", "rows"):
