@@ -169,23 +169,23 @@ def _summary(view: MeasuringView, fps: float, slow_ms: float) -> dict[str, objec
         "age_ms_p95": round(float(p95), 1),
         "age_ms_max": round(float(ages_ms.max()), 1),
         "age_ms_p95_limit": round(limit_ms, 1),
-        "age_ms_per_minute": [round(60 * v, 3) for v in age_slope],
+        "age_ms_per_minute": age_slope and [round(60 * v, 3) for v in age_slope],
         "memory_mb": round(float(memory_mb[noted_s > shown_s[0]][0]), 1),
         "memory_mb_half_time": round(float(memory_mb[later][0]), 1),
         "memory_mb_end": round(float(memory_mb[-1]), 1),
-        "memory_mb_per_minute": [round(60 * v, 4) for v in memory_slope],
+        "memory_mb_per_minute": memory_slope and [round(60 * v, 4) for v in memory_slope],
     }
 
 
-def _slope(times_s: np.ndarray, values: np.ndarray) -> tuple[float, float]:
-    """Rise a second and its standard error, over the medians of pieces; not known from few."""
+def _slope(times_s: np.ndarray, values: np.ndarray) -> tuple[float, float] | None:
+    """Rise a second and its standard error, over the medians of pieces; None if they are few."""
     pieces = ((times_s - times_s[0]) // _BIN_S).astype(int)
     # the last piece is shorter than the others
     middles = [
         (times_s[pieces == p].mean(), np.median(values[pieces == p])) for p in range(pieces[-1])
     ]
     if len(middles) < 3:
-        return float("nan"), float("nan")
+        return None
     x, y = np.array(middles).T
     (rise, _), covariance = np.polyfit(x - x.mean(), y, 1, cov="unscaled")
     residual = y - np.polyval(np.polyfit(x - x.mean(), y, 1), x - x.mean())
@@ -282,6 +282,8 @@ def _markdown(record: dict[str, object], runs: list[dict[str, object]]) -> str:
 
 
 def _cell(value: object) -> str:
+    if value is None:
+        return "too short a run"
     return " ± ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 
