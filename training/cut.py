@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rtpose.errors import RtposeError
-from rtpose.network import DCHourglass, sources
+from rtpose.network import DCHourglass
+from training.grow import check_links
 
 
 def cut(network: DCHourglass, stacks: int) -> DCHourglass:
@@ -29,14 +30,10 @@ def cut(network: DCHourglass, stacks: int) -> DCHourglass:
     """
     old = network.architecture
     if not 1 <= stacks <= old.stacks:
-        raise RtposeError(f"a network of {old.stacks} stacks is not cut to {stacks}: give 1 to "
-                          f"{old.stacks}")  # fmt: skip
-    if any(
-        sources(s, stacks, old.connect) != sources(s, old.stacks, old.connect)
-        for s in range(1, stacks)
-    ):
-        raise RtposeError(f"connect {old.connect} feeds the hourglasses otherwise where there are "
-                          f"only {stacks}")  # fmt: skip
+        raise RtposeError(
+            f"a network of {old.stacks} stacks is not cut to {stacks}: give 1 to {old.stacks}"
+        )
+    check_links(old, stacks)
     short = DCHourglass(replace(old, stacks=stacks))
     state = network.state_dict()
     short.load_state_dict({name: state[name] for name in short.state_dict()})

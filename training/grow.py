@@ -39,11 +39,7 @@ def grow(network: DCHourglass, stacks: int, channels: int) -> DCHourglass:
             f"a network of {old.stacks} stacks x {old.channels} channels does not grow to "
             f"{stacks} x {channels}: give as many or more"
         )
-    fed = [sources(s, old.stacks, old.connect) for s in range(1, old.stacks)]
-    if fed != [sources(s, stacks, old.connect) for s in range(1, old.stacks)]:
-        raise RtposeError(
-            f"connect {old.connect} feeds the first hourglasses otherwise where there are {stacks}"
-        )
+    check_links(old, stacks)
     try:
         new = Architecture(stacks, channels, old.joints, old.connect, old.depth)
     except ValueError as error:
@@ -65,6 +61,22 @@ def grow(network: DCHourglass, stacks: int, channels: int) -> DCHourglass:
                     assert isinstance(before, nn.BatchNorm2d)
                     _widen_norm(before, module)
     return grown.eval()
+
+
+def check_links(old: Architecture, stacks: int) -> None:
+    """Refuse a number of stacks with which the hourglasses that stay would be fed otherwise.
+
+    Raises
+    ------
+    RtposeError
+        If it is so, as it may be with ``connect="early"``.
+    """
+    for s in range(1, min(stacks, old.stacks)):
+        if sources(s, stacks, old.connect) != sources(s, old.stacks, old.connect):
+            raise RtposeError(
+                f"connect {old.connect} feeds the first hourglasses otherwise where there are "
+                f"{stacks}"
+            )
 
 
 def _before(name: str, stacks: int) -> str:

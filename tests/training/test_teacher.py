@@ -26,20 +26,22 @@ def test_its_maps_are_probabilities_in_the_students_size(side: int):
     lesson = Teacher(engine(64), 0.5)(pictures, side)
     assert lesson.maps.shape == (2, 21, side**2) and lesson.scores.shape == (2, 21)
     torch.testing.assert_close(lesson.maps.sum(dim=-1), torch.ones(2, 21))
+    assert not lesson.maps.requires_grad
 
 
 @dataclass
 class Spot:
-    """An engine that sees one cell; the others of its map stay empty."""
+    """An engine that sees a square of cells; the others of its map stay empty."""
 
     x: int
     y: int
+    wide: int = 1
     name = device = precision = "none"
     input_size = 192
 
     def __call__(self, crops: Tensor) -> Tensor:
         maps = torch.zeros(len(crops), 1, 48, 48)
-        maps[:, :, self.y, self.x] = 1
+        maps[:, :, self.y : self.y + self.wide, self.x : self.x + self.wide] = 1 / self.wide**2
         return maps
 
     def warm_up(self) -> None:
@@ -55,6 +57,14 @@ def test_its_peak_stands_where_the_student_sees_it(side: int, x: int, y: int):
     middles = (torch.arange(side) + 0.5) * 48 / side  # in cells of the teacher
     seen = torch.stack([maps.sum(0) @ middles, maps.sum(1) @ middles])
     assert (seen - torch.tensor([x + 0.5, y + 0.5])).abs().max() < 0.26
+
+
+def test_halving_the_map_spreads_a_cell_as_much_to_either_side():
+    crops = torch.zeros(1, 3, 192, 192, dtype=torch.uint8)
+    maps = Teacher(Spot(18, 10, wide=2), 0.5)(crops, 24).maps  # the student's cell 5, 9
+    assert maps[0, 0].argmax() == 5 * 24 + 9
+    around = maps.view(24, 24)[4:7, 8:11]
+    torch.testing.assert_close(around, around.flip(0, 1))
 
 
 def test_labels_are_mixed_unknown_joints_are_the_teachers_and_absent_ones_nobodys():
