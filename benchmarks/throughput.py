@@ -30,7 +30,7 @@ from rtpose.media.sinks import VideoWriter
 from rtpose.media.sources import VideoFile
 from rtpose.media.video_info import VideoInfo
 from rtpose.pose import FrameResult, Image
-from rtpose.stream import DETECTOR_THREADS, every_frame
+from rtpose.stream import STAGE_THREADS, every_frame
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -141,7 +141,7 @@ def measure(
         for _ in range(rounds):
             # each run needs a follower that has seen nothing
             settings = Settings(model=model, detect_every=detect_every)
-            setups = [set_up(settings, DETECTOR_THREADS) for _ in range(3)]
+            setups = [set_up(settings, STAGE_THREADS) for _ in range(3)]
             for setup in setups:
                 setup.warm_up(_SIZES[people])
             wholes.append(run_whole(clip, setups[0], out))
@@ -196,14 +196,15 @@ def _markdown(record: dict[str, object], rows: list[dict[str, object]]) -> str:
         [
             "# Throughput of the video pipeline",
             "",
-            f"Made by `python -m benchmarks.throughput --model {record['model']}` on "
+            f"Made by `python -m benchmarks.throughput --model {record['model']} "
+            f"--frames {rows[0]['frames']}` on "
             f"{record['date']}: " + ", ".join(f"{k} {v}" for k, v in machine.items()) + ".",
             "",
             "All figures are frames a second, the detector on half of the cores as in `rtpose "
-            "video`, the pose network on all. Stages alone have the machine for themselves; where "
-            "the slowest can use all cores, side by side they cannot reach its rate: what bounds "
-            "the whole is the work of all stages together, and when all cores are busy nothing is "
-            "left to gain by overlapping.",
+            "video`, the pose network too for one person, on all for more. Stages alone have the "
+            "machine for themselves; where the slowest can use all cores, side by side they cannot "
+            "reach its rate: what bounds the whole is the work of all stages together, and when "
+            "all cores are busy nothing is left to gain by overlapping.",
             "",
             "| people (found) | size | detector every | whole | CPU ms a frame | cores busy | "
             "without writing | one thread | "

@@ -120,7 +120,7 @@ def load_estimator(
     detect_size: int | None = None,
     confidence: float | None = None,
     flip_test: bool = False,
-    detector_threads: int | None = None,
+    stage_threads: int | None = None,
 ) -> Estimator:
     """Put together what it takes to find people and their joints in pictures.
 
@@ -140,9 +140,10 @@ def load_estimator(
         Least score of a person, 0 to 1; None is the detector's own.
     flip_test : bool
         Also run every crop's mirror image and average: more exact, twice the work.
-    detector_threads : int, optional
-        See `load_detector`. None is quickest for one picture after the other; for frames that are
-        detected while others are posed `rtpose.stream.DETECTOR_THREADS` is.
+    stage_threads : int, optional
+        CPU threads of OpenVINO for the detector, and for the pose network where a picture has one
+        person. None, all cores, is quickest for one picture after the other; for frames that are
+        detected while others are posed `rtpose.stream.STAGE_THREADS` is.
 
     Raises
     ------
@@ -151,8 +152,8 @@ def load_estimator(
     """
     device = select_device(device)
     checkpoint = load_checkpoint(find_weights(model))
-    find_people = load_detector(detector, device, detect_size, threads=detector_threads)
-    selection = select_engine(engine, checkpoint, device, flip_test)
+    find_people = load_detector(detector, device, detect_size, threads=stage_threads)
+    selection = select_engine(engine, checkpoint, device, flip_test, stage_threads)
     log.info("engine %s: %s", selection.engine.name, selection.reason)
     return Estimator(
         partial(find_people, confidence=confidence),

@@ -122,7 +122,7 @@ def speed(
     from rtpose.engines.select import select_device
     from rtpose.media.sample import write_sample
     from rtpose.media.sources import VideoFile
-    from rtpose.stream import DETECTOR_THREADS
+    from rtpose.stream import STAGE_THREADS
 
     if plot:
         check_plot(plot)
@@ -135,7 +135,7 @@ def speed(
             size = f"{file.info.width}x{file.info.height}"
         gpu_before_mb = gpu_used_mb(select_device(settings.device))
         # as in `rtpose video`, whose speed is asked for
-        estimator = load_networks(settings, DETECTOR_THREADS)
+        estimator = load_networks(settings, STAGE_THREADS)
         with console.status("warming up") as status:
             result = measure_speed(
                 estimator,

@@ -57,13 +57,13 @@ class Setup:
         )
 
 
-def load_networks(settings: Settings, detector_threads: int | None = None) -> Estimator:
+def load_networks(settings: Settings, stage_threads: int | None = None) -> Estimator:
     """Load the networks that the settings name.
 
     Parameters
     ----------
     settings : Settings
-    detector_threads : int, optional
+    stage_threads : int, optional
         See `rtpose.estimator.load_estimator`.
 
     Raises
@@ -79,7 +79,7 @@ def load_networks(settings: Settings, detector_threads: int | None = None) -> Es
         detect_size=settings.detect_size,
         confidence=settings.confidence,
         flip_test=settings.flip_test,
-        detector_threads=detector_threads,
+        stage_threads=stage_threads,
     )
     if estimator.engine.name == "openvino":
         # torch's threads go on spinning after each small operation and take the cores that
@@ -88,13 +88,13 @@ def load_networks(settings: Settings, detector_threads: int | None = None) -> Es
     return estimator
 
 
-def set_up(settings: Settings, detector_threads: int | None = None) -> Setup:
+def set_up(settings: Settings, stage_threads: int | None = None) -> Setup:
     """Load the networks.
 
     Parameters
     ----------
     settings : Settings
-    detector_threads : int, optional
+    stage_threads : int, optional
         See `rtpose.estimator.load_estimator`.
 
     Raises
@@ -103,7 +103,7 @@ def set_up(settings: Settings, detector_threads: int | None = None) -> Setup:
         See `rtpose.estimator.load_estimator`; or if the skeleton to be drawn is unknown or has
         joints that the network does not predict.
     """
-    estimator = load_networks(settings, detector_threads)
+    estimator = load_networks(settings, stage_threads)
     shown = find_skeleton(settings.skeleton, estimator.skeleton)
     follower = Follower(
         estimator.detector,

@@ -83,17 +83,17 @@ def annotate(
     from rtpose.media.sinks import VideoWriter
     from rtpose.media.sources import VideoFile
     from rtpose.media.urls import is_url
-    from rtpose.stream import DETECTOR_THREADS, every_frame
+    from rtpose.stream import STAGE_THREADS, every_frame
 
     people: set[int | None] = set()
     with ExitStack() as stack:
         # Input and output first: they are quick to find fault with, networks are slow to load, or
         # to build. But a stream that nobody reads for so long hangs up.
-        setup = set_up(settings, DETECTOR_THREADS) if is_url(source) else None
+        setup = set_up(settings, STAGE_THREADS) if is_url(source) else None
         file = stack.enter_context(VideoFile(source))
         sound = None if is_url(source) else source
         writer = stack.enter_context(VideoWriter(out, file.info, sound, overwrite=overwrite))
-        setup = setup or set_up(settings, DETECTOR_THREADS)
+        setup = setup or set_up(settings, STAGE_THREADS)
         saver = (
             stack.enter_context(JsonlWriter(save, setup.estimator.skeleton, overwrite=overwrite))
             if save

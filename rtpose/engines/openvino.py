@@ -30,17 +30,24 @@ class OpenVinoEngine:
     """OpenVINO on the CPU, in bfloat16 where the processor computes in it.
 
     bfloat16 is used as long as the answers stay those of the eager network; the first time that is
-    checked. The softmax over the heatmaps is left out of the graph, see `HeatmapNetwork.finish`.
+    checked. A single crop is computed by `threads_for_one` threads (None: one for every core),
+    several by one for every core. The softmax over the heatmaps is left out of the graph, see
+    `HeatmapNetwork.finish`.
     """
 
     name = "openvino"
     device = "cpu"
 
     def __init__(
-        self, checkpoint: Checkpoint, precision: str | None = None, flip_test: bool = False
+        self,
+        checkpoint: Checkpoint,
+        precision: str | None = None,
+        flip_test: bool = False,
+        threads_for_one: int | None = None,
     ) -> None:
         self.input_size = side = checkpoint.input_size
         flip = checkpoint.skeleton.flip if flip_test else None
+        self._threads_for_one = threads_for_one
         self._network = HeatmapNetwork(checkpoint.network, flip).eval()
         self._batches = Batches(self._run, lambda: no_heatmaps(checkpoint, "cpu"))
         example = torch.zeros(1, 3, side, side, dtype=torch.uint8)
@@ -71,7 +78,9 @@ class OpenVinoEngine:
     def _compile(self, graph: Any) -> None:
         side = self.input_size
         self._for_any = compile_for_cpu(graph, self.precision)
-        self._for_one = compile_for_cpu(graph, self.precision, shape=(1, 3, side, side))
+        self._for_one = compile_for_cpu(
+            graph, self.precision, shape=(1, 3, side, side), threads=self._threads_for_one
+        )
 
     def _run(self, crops: Tensor) -> Tensor:
         request = self._for_one if len(crops) == 1 else self._for_any

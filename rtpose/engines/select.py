@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -82,7 +83,11 @@ def _no_answer(device: str) -> str | None:
 
 
 def select_engine(
-    name: str, checkpoint: Checkpoint, device: str, flip_test: bool = False
+    name: str,
+    checkpoint: Checkpoint,
+    device: str,
+    flip_test: bool = False,
+    threads_for_one: int | None = None,
 ) -> Selection:
     """Make and warm up the engine that the user named, or for ``auto`` the fastest that can run.
 
@@ -95,29 +100,38 @@ def select_engine(
         As `select_device` returns it.
     flip_test : bool
         Also run every crop's mirror image and average.
+    threads_for_one : int, optional
+        CPU threads of OpenVINO for a single crop; None is one for every core.
 
     Raises
     ------
     RtposeError
         If a named engine is unknown, cannot run on this device, or fails its own checks.
     """
+
+    def ready(name: str) -> Engine:
+        engine = _make(name, checkpoint, device, flip_test, threads_for_one)
+        # only now it shows whether the network converts and the answers are right
+        engine.warm_up()
+        return engine
+
     if name == "auto":
-        return _fastest(checkpoint, device, flip_test)
+        return _fastest(ready, device)
     if name not in ENGINES:
         raise RtposeError(f"unknown engine {name!r}: choose auto, {', '.join(ENGINES)}")
     fault = why_not(name, device)
     if fault is not None:
         raise RtposeError(f"engine {name}: {fault}")
-    return Selection(_ready(name, checkpoint, device, flip_test), "as asked")
+    return Selection(ready(name), "as asked")
 
 
-def _fastest(checkpoint: Checkpoint, device: str, flip_test: bool) -> Selection:
+def _fastest(ready: Callable[[str], Engine], device: str) -> Selection:
     missing: list[str] = []
     for name in _ON_CPU if device == "cpu" else _ON_GPU:
         fault = why_not(name, device)
         if fault is None:
             try:
-                engine = _ready(name, checkpoint, device, flip_test)
+                engine = ready(name)
             except RtposeError as error:
                 if name == "eager":
                     raise
@@ -130,14 +144,9 @@ def _fastest(checkpoint: Checkpoint, device: str, flip_test: bool) -> Selection:
     raise AssertionError("eager runs everywhere")
 
 
-def _ready(name: str, checkpoint: Checkpoint, device: str, flip_test: bool) -> Engine:
-    engine = _make(name, checkpoint, device, flip_test)
-    # only now it shows whether the network converts and the answers are right
-    engine.warm_up()
-    return engine
-
-
-def _make(name: str, checkpoint: Checkpoint, device: str, flip_test: bool) -> Engine:
+def _make(
+    name: str, checkpoint: Checkpoint, device: str, flip_test: bool, threads_for_one: int | None
+) -> Engine:
     # imported here: each takes a second or more, which no other engine should pay
     if name == "tensorrt":
         from rtpose.engines.tensorrt import TensorRtEngine
@@ -150,5 +159,5 @@ def _make(name: str, checkpoint: Checkpoint, device: str, flip_test: bool) -> En
     if name == "openvino":
         from rtpose.engines.openvino import OpenVinoEngine
 
-        return OpenVinoEngine(checkpoint, flip_test=flip_test)
+        return OpenVinoEngine(checkpoint, flip_test=flip_test, threads_for_one=threads_for_one)
     return EagerEngine(checkpoint, device, flip_test)

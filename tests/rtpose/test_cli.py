@@ -18,7 +18,7 @@ from rtpose import doctor
 from rtpose.cli import main
 from rtpose.errors import RtposeError
 from rtpose.media.sample import write_sample
-from rtpose.stream import DETECTOR_THREADS
+from rtpose.stream import STAGE_THREADS
 
 
 @dataclass(frozen=True)
@@ -256,9 +256,9 @@ def test_video_leaves_cores_to_the_pose_network(
 
     monkeypatch.setattr("rtpose.estimator.load_detector", load)
     assert rtpose("video", clip).code == 2
-    assert asked == [DETECTOR_THREADS]
+    assert asked == [STAGE_THREADS]
     assert rtpose("bench", clip).code == 2
-    assert asked[1:] == [DETECTOR_THREADS]
+    assert asked[1:] == [STAGE_THREADS]
 
 
 def test_doctor_says_what_a_bug_report_needs(rtpose: Rtpose):

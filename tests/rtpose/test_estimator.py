@@ -98,7 +98,9 @@ def test_people_too_small_for_the_detectors_own_size_are_found_at_a_larger_one()
     assert len(load_estimator(engine="eager", detect_size=960)(picture)) >= 2
 
 
-def test_detector_threads_are_the_detectors_alone(monkeypatch: pytest.MonkeyPatch, bus: Image):
+def test_stage_threads_are_those_of_the_detector_and_of_a_single_crop(
+    monkeypatch: pytest.MonkeyPatch, bus: Image
+):
     asked: dict[str, list[int | None]] = {"detector": [], "engines.openvino": []}
     for module, threads_asked in asked.items():
 
@@ -107,9 +109,10 @@ def test_detector_threads_are_the_detectors_alone(monkeypatch: pytest.MonkeyPatc
             return compile_for_cpu(*args, **options)
 
         monkeypatch.setattr(f"rtpose.{module}.compile_for_cpu", spy)
-    poses = load_estimator(engine="openvino", detector_threads=1)(bus)
+    poses = load_estimator(engine="openvino", stage_threads=1)(bus)
     assert asked["detector"] == [1]
-    assert set(asked["engines.openvino"]) == {None}
+    # any number of crops, then one
+    assert asked["engines.openvino"][-2:] == [None, 1]
     others = load_estimator(engine="openvino")(bus)
     for pose, other in zip(poses, others, strict=True):
         np.testing.assert_allclose(pose.joints, other.joints, atol=0.5)

@@ -16,12 +16,12 @@ from rtpose.follow import Follower
 from rtpose.media.sources import VideoFile
 from rtpose.skeleton import COCO17
 from rtpose.smoothing import Smoother
-from rtpose.stream import DETECTOR_THREADS, every_frame
+from rtpose.stream import STAGE_THREADS, every_frame
 
 
 def _load(job: dict[str, Any]) -> Estimator:
     settings = Settings(job["model"], flip_test=job.get("flip_test", False))
-    return load_networks(settings, DETECTOR_THREADS)
+    return load_networks(settings, STAGE_THREADS)
 
 
 def place(job: dict[str, Any]) -> Place:
