@@ -30,11 +30,9 @@ _AHEAD = 4
 STAGE_THREADS = max(1, (os.cpu_count() or 1) // 2)
 """CPU threads of each network when detector and pose network work side by side: half of the cores.
 
-With all, both networks wait for cores that the other has. On two cores and one person the half made
-`rtpose video` 1.2 times as fast for the detector, and for the pose network 1.15 times where the
-detector runs in every fifth frame (1.0 where in every one). With several people in the frame the
-pose network takes all cores nevertheless: most of the work is its own then, and with 20 people half
-of them takes half as long again.
+With all, both networks wait for cores that the other has. With several people in the frame the pose
+network takes all cores nevertheless: most of the work is its own then, and with 20 people half of
+them takes half as long again.
 """
 
 TICK_S = 0.1

@@ -31,9 +31,8 @@ def noise(index: int) -> np.ndarray:
 
 @pytest.fixture
 def view() -> Iterator[BrowserView]:
-    view = BrowserView(port=0, skeleton=LSP14)
-    yield view
-    view.close()
+    with opened() as view:
+        yield view
 
 
 def ask(act: Callable[[aiohttp.ClientSession], Awaitable[object]]) -> object:
