@@ -28,6 +28,7 @@ HELD_BACK = 20
 """One in so many pictures chooses the best weights where a set has no validation split."""
 
 MISSING, BROKEN = "missing picture", "broken picture"
+OTHER = "picture of another size than labelled"
 OUTSIDE = "joint outside its picture"
 
 SHOWN = 5
@@ -54,19 +55,27 @@ class Checked:
 def check_people(people: People, pictures: Path, skeleton: Skeleton) -> Checked:
     """Read every picture once.
 
-    Problems are pictures that are missing or broken, whose people are left out, and joints
-    outside their picture, which are kept: a few sets label where a cut-off hand would be.
+    Problems are pictures that are missing, broken or not those that were labelled, whose people
+    are left out, and joints outside their picture, which are kept: a few sets label where a cut-off
+    hand would be.
     """
     names = tuple(dict.fromkeys(people.pictures))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         found = pool.map(lambda name: _size(pictures / name), names)
         sizes = dict(zip(names, track(found, "reading pictures", len(names)), strict=True))
-    problems = [
-        Problem(BROKEN if (pictures / name).is_file() else MISSING, name)
-        for name, size in sizes.items()
-        if size is None
-    ]
-    rows = [i for i, name in enumerate(people.pictures) if sizes[name] is not None]
+    labelled = {name: people.labelled_size(i) for i, name in enumerate(people.pictures)}
+    problems: list[Problem] = []
+    good: set[str] = set()
+    for name, size in sizes.items():
+        expected = labelled[name]
+        if size is None:
+            problems.append(Problem(BROKEN if (pictures / name).is_file() else MISSING, name))
+        elif expected is not None and expected != size:
+            detail = "{}x{}, labelled at {}x{}".format(*size, *expected)
+            problems.append(Problem(OTHER, name, detail))
+        else:
+            good.add(name)
+    rows = [i for i, name in enumerate(people.pictures) if name in good]
     kept = people.take(np.array(rows, np.int64))
     limits = np.array([sizes[name] for name in kept.pictures], np.float32).reshape(-1, 1, 2)
     out = kept.labelled & ~((kept.joints >= -0.5) & (kept.joints < limits - 0.5)).all(axis=-1)
@@ -156,7 +165,7 @@ def report(folder: Path, skeleton: Skeleton, console: Console, out: Path | None)
             f"{folder}: nobody to train on: none of {total} people has a picture that can be "
             f"read; get {dataset.get}"
         )
-    if any(p.kind in (MISSING, BROKEN) for p in problems):
+    if any(p.kind in (MISSING, BROKEN, OTHER) for p in problems):
         console.print(f"To get pictures: {dataset.get}", markup=False, highlight=False)
 
 

@@ -11,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpose.datasets.coco import own_folder
 from rtpose.errors import RtposeError
 from rtpose.letterbox import PAD_VALUE
 from rtpose.pose import FloatArray, Image
@@ -60,7 +61,7 @@ def read_labels(labels: Path, pictures: Path, sources: tuple[str, ...]) -> list[
     labels : Path
         The json; each image names its ``source`` and says whether its ``boxes_complete``.
     pictures : Path
-        Folder that the file names are relative to.
+        Folder that the file names are relative to, or that holds one of the labels' own name.
     sources : tuple of str
         Those to read; pictures without people are kept.
 
@@ -78,6 +79,8 @@ def read_labels(labels: Path, pictures: Path, sources: tuple[str, ...]) -> list[
             x, y, w, h = annotation["bbox"]
             if not annotation.get("iscrowd") and w > 0 and h > 0:
                 boxes[annotation["image_id"]].append([x, y, x + w, y + h])
+        names = [image["file_name"] for image in data["images"]]
+        pictures = pictures / own_folder(pictures, labels.name.partition(".json")[0], names)
         return [
             LabelledPicture(
                 pictures / image["file_name"],

@@ -96,19 +96,21 @@ def open_store(
     Raises
     ------
     RtposeError
-        If no picture at all can be read. Single missing or broken ones are left out; their names
-        stand in ``<map>.json``.
+        If no picture at all can be used. Single ones that are missing, broken or of another size
+        than their labels say are left out; their names stand in ``<map>.json``.
     """
     key = hashlib.sha256()
     key.update(json.dumps([people.pictures, STORE_SIDE, STORE_MARGIN]).encode())
     key.update(people.boxes.tobytes())
+    if people.sizes is not None:
+        key.update(people.sizes.tobytes())
     path = cache / f"crops-{key.hexdigest()[:16]}.npy"
     if not path.exists():
         _cut(people, pictures, path)
     bad = set(json.loads(path.with_suffix(".json").read_text()))
     if bad:
         log.warning(
-            "%d pictures missing or broken, left out, e.g. %s; all named in %s",
+            "%d pictures missing, broken or not those labelled, left out, e.g. %s; all named in %s",
             len(bad), min(bad), path.with_suffix(".json"),
         )  # fmt: skip
     kept = np.array([i for i, p in enumerate(people.pictures) if p not in bad], np.int64)
@@ -134,14 +136,14 @@ def _cut(people: People, pictures: Path, path: Path) -> None:
         if picture != name:
             name = picture
             image = read_picture(pictures / name)
-        if image is None:
+        if image is None or people.labelled_size(i) not in (None, image.shape[1::-1]):
             bad.add(name)
             continue
         out[row] = cut_crops(image, squares[i : i + 1], STORE_SIDE)[0]
         row += 1
     if not row:
         partial.unlink()
-        raise RtposeError(f"{pictures}: none of {len(bad)} pictures can be read, e.g. {min(bad)}")
+        raise RtposeError(f"{pictures}: none of {len(bad)} pictures can be used, e.g. {min(bad)}")
     out.flush()
     path.with_suffix(".json").write_text(json.dumps(sorted(bad)))
     partial.rename(path)

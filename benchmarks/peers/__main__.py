@@ -22,7 +22,7 @@ from rtpose.bench.accuracy import Scored, score
 from rtpose.bench.machine import describe
 from rtpose.bench.measured import measured
 from rtpose.bench.report import plain
-from rtpose.datasets.coco import read_coco
+from rtpose.datasets.find import find_dataset
 from rtpose.skeleton import COCO17
 
 RESULTS = Path(__file__).parents[1] / "results"
@@ -40,16 +40,17 @@ def accuracy(
     only: OnlyOption = "",
 ) -> None:
     """PCK@0.2 of the 12 joints all have, everybody in the boxes of the labels."""
+    dataset = find_dataset(data)
     splits = []
     for name in ("lsp_test", "val"):
-        people = read_coco(data / f"{name}.json.gz", COCO17)
+        people = dataset.read(name, COCO17)
         splits.append(people.take(np.flatnonzero(people.labelled.any(1))[:limit]))
     for system in _chosen(weights, only):
         rows: dict[str, dict[str, Any]] = {}
         for people in splits:
             job = system.job | {
                 "people": [
-                    {"picture": str(data / picture), "box": box.tolist()}
+                    {"picture": str(dataset.pictures / picture), "box": box.tolist()}
                     for picture, box in zip(people.pictures, people.boxes, strict=True)
                 ]
             }

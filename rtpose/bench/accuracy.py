@@ -233,8 +233,8 @@ def by_picture(people: People, pictures: Path) -> Iterator[tuple[Image, NDArray[
     Raises
     ------
     RtposeError
-        If pictures are missing, before the first one is read, or one is broken: a score over
-        fewer people would not compare.
+        If pictures are missing, before the first one is read, or one is broken or not the one
+        that was labelled: a score over fewer people would not compare.
     """
     names = list(dict.fromkeys(people.pictures))
     gone = [name for name in names if not (pictures / name).is_file()]
@@ -248,7 +248,15 @@ def by_picture(people: People, pictures: Path) -> Iterator[tuple[Image, NDArray[
         image = read_picture(pictures / name)
         if image is None:
             raise RtposeError(f"{pictures / name}: picture is broken; copy it again")
-        yield image, np.array(list(group))
+        rows = list(group)
+        height, width = image.shape[:2]
+        if people.labelled_size(rows[0]) not in (None, (width, height)):
+            raise RtposeError(
+                f"{pictures / name}: is {width}x{height}, not as large as its labels say: another "
+                "picture of the same name, or a resized one; unpack each split's pictures into a "
+                "folder of its own, named like the split"
+            )
+        yield image, np.array(rows)
 
 
 @dataclass(frozen=True)

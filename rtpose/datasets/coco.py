@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,9 @@ def read_coco(path: Path, skeleton: Skeleton, folder: str = "") -> People:
         shown = [images[a["image_id"]] for a in rows]
         pictures = [folder + image["file_name"] for image in shown]
         boxes = np.array([a["bbox"] for a in rows], np.float32).reshape(-1, 4)
+        sizes = None
+        if all("width" in image and "height" in image for image in shown):
+            sizes = np.array([(i["width"], i["height"]) for i in shown], np.int32).reshape(-1, 2)
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise RtposeError(f"{path}: not COCO keypoint format (no {error})") from error
     boxes[:, 2:] += boxes[:, :2]
@@ -49,8 +53,17 @@ def read_coco(path: Path, skeleton: Skeleton, folder: str = "") -> People:
     sources = [image.get("source", path.name) for image in shown]
     return arrange_people(
         path, names, skeleton, pictures, sources, boxes,
-        joints=human[..., :2], labelled=human[..., 2] > 0, teacher=teacher,
+        joints=human[..., :2], labelled=human[..., 2] > 0, teacher=teacher, sizes=sizes,
     )  # fmt: skip
+
+
+def own_folder(pictures: Path, split: str, names: Iterable[str]) -> str:
+    """``SPLIT/`` where pictures that a split names lie in a folder of its name, else nothing.
+
+    Splits that number their pictures alike need one each: unpacked into one folder, the later
+    one's pictures replace the earlier one's.
+    """
+    return f"{split}/" if any((pictures / split / name).is_file() for name in names) else ""
 
 
 def _keypoints(rows: list[dict[str, Any]], key: str, count: int, path: Path) -> NDArray[np.float32]:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from rtpose.datasets.coco import read_coco
+from rtpose.datasets.coco import own_folder, read_coco
 from rtpose.datasets.flic import read_flic
 from rtpose.datasets.lsp import is_extended, read_lsp
 from rtpose.datasets.mpii import read_mpii
@@ -72,8 +72,9 @@ def find_dataset(folder: Path) -> DataSet:
                     ``images/``; ``detections_our_format.mat`` or ``gt_valid.mat`` for head boxes
     FLIC            ``train.h5``, ``valid.h5``, ``images/``; labels may lie in ``annot/``
     LSP, LSPET      ``joints.mat``, ``images/``
-    COCO            ``NAME.json[.gz]`` for each split, pictures as the json names them; or COCO's
-                    own ``annotations/person_keypoints_NAME2017.json`` and ``NAME2017/``
+    COCO            ``NAME.json[.gz]`` for each split, pictures as the json names them, from here
+                    or from ``NAME/``; or COCO's own
+                    ``annotations/person_keypoints_NAME2017.json`` and ``NAME2017/``
     ==============  =============================================================================
 
     Raises
@@ -172,7 +173,7 @@ def _find_coco(folder: Path) -> DataSet | None:
     files: dict[str, Path] = {}
     for labels in sorted((*folder.glob("*.json"), *folder.glob("*.json.gz"))):
         name = labels.name.partition(".json")[0]
-        splits[name], files[name] = partial(read_coco, labels), labels
+        splits[name], files[name] = partial(_read_split, labels, name), labels
     pictures = folder
     for labels in sorted(folder.glob("annotations/person_keypoints_*.json*")):
         pictures = _pictures(folder)
@@ -188,6 +189,13 @@ def _find_coco(folder: Path) -> DataSet | None:
         f"the pictures that the json files name, relative to {pictures}; COCO's own are at "
         "https://cocodataset.org", files,
     )  # fmt: skip
+
+
+def _read_split(labels: Path, name: str, skeleton: Skeleton) -> People:
+    """Read a split whose pictures lie beside its labels, or in a folder of the split's name."""
+    people = read_coco(labels, skeleton)
+    folder = own_folder(labels.parent, name, people.pictures)
+    return replace(people, pictures=tuple(folder + picture for picture in people.pictures))
 
 
 def _first(folder: Path, *names: str) -> Path | None:

@@ -46,6 +46,8 @@ class People:
         x, y, score by a network; score 0 where it says nothing.
     head_sizes : (N,) float32 or None
         The set's own reference length for PCKh in pixels; None where it has none.
+    sizes : (N, 2) int32 or None
+        Width and height of each one's picture as the labels have it; None where they do not say.
     """
 
     pictures: tuple[str, ...]
@@ -55,6 +57,7 @@ class People:
     labelled: NDArray[np.bool_]
     teacher: NDArray[np.float32]
     head_sizes: NDArray[np.float32] | None = None
+    sizes: NDArray[np.int32] | None = None
 
     def __len__(self) -> int:
         return len(self.pictures)
@@ -69,7 +72,19 @@ class People:
             self.labelled[indices],
             self.teacher[indices],
             None if self.head_sizes is None else self.head_sizes[indices],
+            None if self.sizes is None else self.sizes[indices],
         )
+
+    def labelled_size(self, row: int) -> tuple[int, int] | None:
+        """Width and height that a person's labels were made at; None where they do not say.
+
+        A picture of another size is another picture of the same name, or was resized: labels do
+        not fit it.
+        """
+        if self.sizes is None:
+            return None
+        width, height = self.sizes[row].tolist()
+        return width, height
 
 
 def arrange_people(
@@ -83,6 +98,7 @@ def arrange_people(
     labelled: NDArray[np.bool_],
     teacher: RealArray | None = None,
     head_sizes: RealArray | None = None,
+    sizes: NDArray[np.int32] | None = None,
 ) -> People:
     """Bring a data set's joints into the order of a skeleton, and leave out who is of no use.
 
@@ -146,6 +162,7 @@ def arrange_people(
         all_labelled,
         all_teacher,
         None if head_sizes is None else np.asarray(head_sizes, np.float32),
+        sizes,
     )
     return everybody.take(kept)
 

@@ -6,6 +6,7 @@ import logging
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 from rich.console import Console
@@ -54,6 +55,25 @@ def test_what_is_wrong_is_told_by_name_and_count(damaged: Path, tmp_path: Path):
     with (tmp_path / "problems.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["name"] for row in rows] == ["train-1.png", "train-2.png", "train-3.png"]
+
+
+def test_another_picture_of_the_same_name_is_told_and_left_out(drawn_people: Path, tmp_path: Path):
+    """As when two splits that number their pictures alike are unpacked into one folder."""
+    folder = tmp_path / "overwritten"
+    shutil.copytree(drawn_people, folder)
+    with gzip.open(folder / "train.json.gz", "rt") as file:
+        data = json.load(file)
+    for image in data["images"]:
+        image |= {"width": 200, "height": 200}
+    with gzip.open(folder / "train.json.gz", "wt") as file:
+        json.dump(data, file)
+    assert "another size" not in told(folder)
+    cv2.imwrite(str(folder / "train-4.png"), np.zeros((120, 160, 3), np.uint8))
+    text = told(folder)
+    expected = "picture of another size than labelled: 1: train-4.png: 160x120, labelled at 200x200"
+    assert expected in text and "To get pictures: " in text
+    row = next(line for line in text.splitlines() if line.startswith("│ train"))
+    assert [cell.strip() for cell in row.split("│")[3:5]] == ["8", "7"]
 
 
 def test_a_whole_set_has_nothing_to_complain_of(drawn_people: Path):

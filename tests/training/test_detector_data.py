@@ -59,6 +59,16 @@ def test_reads_boxes_of_the_wanted_sources(tmp_path):
     assert not second.complete
 
 
+def test_pictures_may_lie_in_a_folder_named_like_the_labels(tmp_path):
+    image = {"id": 0, "file_name": "a.webp", "source": "a", "boxes_complete": True}
+    labels = tmp_path / "train.json.gz"
+    labels.write_bytes(gzip.compress(json.dumps({"images": [image], "annotations": []}).encode()))
+    assert read_labels(labels, tmp_path, ("a",))[0].path == tmp_path / "a.webp"
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "a.webp").touch()
+    assert read_labels(labels, tmp_path, ("a",))[0].path == tmp_path / "train" / "a.webp"
+
+
 @pytest.mark.parametrize("content", [None, b"{", b"{}", b'{"images": [{}], "annotations": []}'])
 def test_says_which_labels_are_broken(tmp_path, content):
     path = tmp_path / "labels.json"

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -42,9 +43,21 @@ def test_a_missing_picture_is_left_out_and_named(drawn_people: Path, tmp_path: P
     np.testing.assert_array_equal(store.crops[3], whole.crops[4])
 
 
+def test_another_picture_of_the_same_name_is_left_out(drawn_people: Path, tmp_path: Path):
+    people = read_coco(drawn_people / "train.json.gz", BODY21)
+    assert people.sizes is None
+    sizes = np.full((8, 2), 200, np.int32)
+    sizes[5] = 150, 200
+    labelled = replace(people, sizes=sizes)
+    store = open_store(labelled, drawn_people, tmp_path, 0.5, ())
+    assert len(store) == 7 and people.pictures[5] not in store.people.pictures
+    # labels of the same boxes that say nothing of sizes are other people
+    assert len(open_store(people, drawn_people, tmp_path, 0.5, ())) == 8
+
+
 def test_no_picture_at_all(drawn_people: Path, tmp_path: Path):
     people = read_coco(drawn_people / "train.json.gz", BODY21)
-    with pytest.raises(RtposeError, match=r"none of 8 pictures can be read, e\.g\. train-0\.png"):
+    with pytest.raises(RtposeError, match=r"none of 8 pictures can be used, e\.g\. train-0\.png"):
         open_store(people, tmp_path, tmp_path, 0.5, ())
     assert not list(tmp_path.iterdir())
 

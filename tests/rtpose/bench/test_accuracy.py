@@ -75,6 +75,14 @@ def test_missing_pictures_are_no_lower_score_but_an_error(people: People, tmp_pa
         predict(people, tmp_path, Blank(), BODY21)
 
 
+def test_another_picture_of_the_same_name_is_an_error(people: People, drawn_people: Path):
+    sized = replace(people, sizes=np.full((len(people), 2), 200, np.int32))
+    assert len(predict(sized, drawn_people, Blank(), BODY21).joints) == len(people)
+    sized = replace(people, sizes=np.full((len(people), 2), (200, 150), np.int32))
+    with pytest.raises(RtposeError, match=r"val-0\.png: is 200x200, not as large as its labels"):
+        predict(sized, drawn_people, Blank(), BODY21)
+
+
 def test_rows_of_a_table(people: People):
     rows = {row.measure: row for row in score(moved(people, 1), BODY21)}
     assert list(rows) == ["PCK@0.2, 12 joints", "PCK@0.2, all joints", "PCKh@0.5"]

@@ -36,6 +36,21 @@ def test_joints_are_matched_by_name(tmp_path: Path):
     assert people.joints[0, BODY21.index["left_knee"]].tolist() == [5, 6]
 
 
+def test_sizes_are_known_where_every_picture_has_one(tmp_path: Path):
+    person = {"keypoints": [1, 2, 2]}
+    data = coco(["nose"], [person, {"image_id": 8} | person])
+    sized = {"id": 7, "file_name": "a.jpg", "width": 40, "height": 60}
+    other = {"id": 8, "file_name": "b.jpg", "width": 50, "height": 70}
+    path = tmp_path / "a.json"
+    people = read_coco(write(path, data | {"images": [sized, other]}), BODY21)
+    assert [people.labelled_size(i) for i in (0, 1)] == [(40, 60), (50, 70)]
+    assert people.take(np.array([1])).labelled_size(0) == (50, 70)
+    people = read_coco(
+        write(path, data | {"images": [sized, {"id": 8, "file_name": "b.jpg"}]}), BODY21
+    )
+    assert people.labelled_size(0) is None
+
+
 def test_teacher_only_people_count_and_empty_ones_do_not(tmp_path: Path):
     teacher = {"keypoints": [0] * 3, "teacher_keypoints": [4, 5, 0.8]}
     nobody = {"keypoints": [0] * 3}

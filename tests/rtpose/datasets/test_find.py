@@ -31,6 +31,27 @@ def test_coco_splits_are_the_json_files(tmp_path: Path):
         found.read("test", BODY21)
 
 
+def test_coco_splits_may_have_pictures_of_the_same_name(tmp_path: Path):
+    """In folders named like the splits; those of a split without one lie beside the labels."""
+    for split in ("train", "val", "test"):
+        (tmp_path / f"{split}.json").write_text(json.dumps(COCO))
+    for folder in ("train", "val"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.jpg").touch()
+    found = find_dataset(tmp_path)
+    assert found.pictures == tmp_path
+    shown = {split: found.read(split, BODY21).pictures for split in found.splits}
+    assert shown == {"train": ("train/a.jpg",), "val": ("val/a.jpg",), "test": ("a.jpg",)}
+
+
+def test_a_folder_that_the_labels_name_is_not_named_twice(tmp_path: Path):
+    images = [{"id": 1, "file_name": "train/a.jpg"}]
+    (tmp_path / "train.json").write_text(json.dumps(COCO | {"images": images}))
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "a.jpg").touch()
+    assert find_dataset(tmp_path).read("train", BODY21).pictures == ("train/a.jpg",)
+
+
 def test_cocos_own_layout(tmp_path: Path):
     (tmp_path / "annotations").mkdir()
     for name in ("train2017", "val2017"):
