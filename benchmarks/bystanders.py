@@ -28,7 +28,7 @@ from rtpose.shipped import find_weights
 from rtpose.skeleton import Skeleton
 from training.bystanders import add_bystanders, silhouettes
 from training.data import training_people
-from training.store import trusted_joints
+from training.trust import trusted_joints
 
 RESULTS = Path(__file__).parent / "results"
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from rtpose.datasets.people import People
 from rtpose.skeleton import Skeleton
+from training.trust import own_teacher
 
 FACE = ("nose", "left_eye", "right_eye")
 """What is hidden together; ears may be seen from behind."""
@@ -47,12 +48,13 @@ def faceless(people: People, skeleton: Skeleton) -> NDArray[np.bool_]:
     labels_faces = np.isin(sources, np.unique(sources[has_face]))
     left_out = labels_faces & ~has_face & people.labelled[:, torso[:2]].all(axis=1)
 
-    shoulders, hips = people.teacher[:, torso[:2], :2], people.teacher[:, torso[2:], :2]
+    teacher = own_teacher(people)
+    shoulders, hips = teacher[:, torso[:2], :2], teacher[:, torso[2:], :2]
     up = shoulders.mean(axis=1) - hips.mean(axis=1)
     across = shoulders[:, 0] - shoulders[:, 1]
     # positive where the left shoulder is at the right of the spine, as of people who face us
     facing = up[:, 0] * across[:, 1] - up[:, 1] * across[:, 0]
-    sure = (people.teacher[:, torso, 2] > _SURE).all(axis=1)
+    sure = (teacher[:, torso, 2] > _SURE).all(axis=1)
     turned = sure & (facing < -_TURNED * (up**2).sum(axis=1))
-    behind = turned & ~has_face & (people.teacher[:, face[0], 2] < _UNSURE_NOSE)
+    behind = turned & ~has_face & (teacher[:, face[0], 2] < _UNSURE_NOSE)
     return np.asarray(left_out | behind)

@@ -19,6 +19,7 @@ from rich.progress import track
 from rtpose.datasets.people import People, read_picture
 from rtpose.errors import RtposeError
 from rtpose.geometry import crop_squares, cut_crops, to_crops
+from training.trust import trusted_joints
 
 log = logging.getLogger(__name__)
 
@@ -54,25 +55,6 @@ class Store:
         return len(self.people)
 
 
-def trusted_joints(
-    people: People, teacher_weight: float, disputed: tuple[str, ...]
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Joints to learn from, (N, K, 2), and their weights, (N, K).
-
-    A human label weighs 1. Where there is none, the teacher's joint counts `teacher_weight` times
-    its score. In `disputed` sources (crowd-sourced labels) a human label further than a tenth of
-    the box from a confident teacher (score over 0.4) is dropped: one of the two is wrong. 94 in
-    100 of such teacher joints are within that distance of good labels.
-    """
-    side = (people.boxes[:, 2:] - people.boxes[:, :2]).max(axis=1)
-    apart = np.linalg.norm(people.joints - people.teacher[..., :2], axis=-1) / side[:, None]
-    doubtful = np.isin(people.sources, disputed)[:, None]
-    conflict = doubtful & people.labelled & (people.teacher[..., 2] > 0.4) & (apart > 0.1)
-    joints = np.where(people.labelled[..., None], people.joints, people.teacher[..., :2])
-    weights = np.where(people.labelled, 1.0, teacher_weight * people.teacher[..., 2])
-    return joints.astype(np.float32), np.where(conflict, 0.0, weights).astype(np.float32)
-
-
 def open_store(
     people: People,
     pictures: Path,
@@ -91,7 +73,7 @@ def open_store(
         Folder for the memory map. Its name carries a hash of the people, so that other data never
         meets an old map.
     teacher_weight, disputed
-        See `trusted_joints`.
+        See `training.trust.trusted_joints`.
 
     Raises
     ------

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import shutil
+import tarfile
 from pathlib import Path
 
 import cv2
@@ -15,7 +16,7 @@ from scipy.io import savemat
 from rtpose.datasets.find import find_dataset
 from rtpose.errors import RtposeError
 from rtpose.skeleton import BODY21
-from training.data import check_people, report, training_people
+from training.data import OUTSIDE, check_people, report, training_people
 
 
 @pytest.fixture
@@ -137,6 +138,18 @@ def test_without_a_val_split_the_last_pictures_are_held_back(
         people, val = training_people(find_dataset(folder), BODY21)
     assert len(people) == 7 and val.pictures == ("im00008.jpg",)
     assert "LSP-Extended has no val split: 1 people in its last pictures" in caplog.text
+
+
+def test_the_shared_val_pictures_in_a_folder_of_their_own(shared: Path, tmp_path: Path):
+    """All are those that were labelled; beside the labels, train's overwrite them by name."""
+    (tmp_path / "val").mkdir()
+    shutil.copy(shared / "people" / "val.json.gz", tmp_path)
+    with tarfile.open(shared / "people" / "val-00.tar") as tar:
+        tar.extractall(tmp_path / "val", filter="data")
+    dataset = find_dataset(tmp_path)
+    people = dataset.read("val", BODY21)
+    kinds = {p.kind for p in check_people(people, dataset.pictures, BODY21).problems}
+    assert len(people) == 493 and kinds <= {OUTSIDE}
 
 
 def test_the_labelled_mpii_pictures(shared: Path, tmp_path: Path):

@@ -20,7 +20,7 @@ def people(count: int, source: str = "set", skeleton: Skeleton = BODY21) -> Peop
     return People(
         ("picture",) * count,
         (source,) * count,
-        np.tile(np.array([30, 0, 70, 100], np.float32), (count, 1)),
+        np.tile(np.array([0, 0, 100, 100], np.float32), (count, 1)),
         np.zeros((*shape, 2), np.float32),
         np.zeros(shape, bool),
         np.zeros((*shape, 3), np.float32),
@@ -36,7 +36,7 @@ def taught(
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     for name, (x, y) in TORSO.items():
         x = 100 - x if mirrored else x
-        one.teacher[0, BODY21.index[name]] = (*(turn @ (x - 50, y - 50)), score)
+        one.teacher[0, BODY21.index[name]] = (*(turn @ (x - 50, y - 50) + 50), score)
     one.teacher[0, BODY21.index["nose"]] = (0, 0, nose)
     return one
 

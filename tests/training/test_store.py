@@ -8,7 +8,7 @@ from rtpose.datasets.coco import read_coco
 from rtpose.datasets.people import People
 from rtpose.errors import RtposeError
 from rtpose.skeleton import BODY21
-from training.store import STORE_SIDE, open_store, trusted_joints
+from training.store import STORE_SIDE, open_store
 
 
 def test_joints_lie_on_their_dots(drawn_people: Path, tmp_path: Path):
@@ -60,16 +60,3 @@ def test_no_picture_at_all(drawn_people: Path, tmp_path: Path):
     with pytest.raises(RtposeError, match=r"none of 8 pictures can be used, e\.g\. train-0\.png"):
         open_store(people, tmp_path, tmp_path, 0.5, ())
     assert not list(tmp_path.iterdir())
-
-
-def test_whom_to_trust():
-    box = np.array([[0, 0, 100, 100]], np.float32)
-    human = np.array([[[10, 10], [50, 50], [0, 0]]], np.float32)
-    teacher = np.array([[[11, 10, 0.9], [80, 50, 0.9], [30, 30, 0.5]]], np.float32)
-    labelled = np.array([[True, True, False]])
-    people = People(("a",), ("crowd",), box, human, labelled, teacher)
-    joints, weights = trusted_joints(people, 0.7, ())
-    assert joints[0].tolist() == [[10, 10], [50, 50], [30, 30]]
-    np.testing.assert_allclose(weights, [[1, 1, 0.35]])
-    _, weights = trusted_joints(people, 0.7, ("crowd",))
-    np.testing.assert_allclose(weights, [[1, 0, 0.35]])
