@@ -150,7 +150,9 @@ def main(
 
 
 def _place(record: Any) -> list[Any]:
-    machine = record.get("machine", {}) if isinstance(record, dict) else {}
+    record = record if isinstance(record, dict) else {}
+    # the peers' two halves have a machine each; it is speeds that depend on it
+    machine = record.get("machine") or record.get("made", {}).get("speed", {}).get("machine", {})
     return [machine.get(key) for key in ("processor", "cores", "gpu")]
 
 

@@ -137,12 +137,10 @@ def _read() -> dict[str, Any]:
 
 def _record(half: str, figures: dict[str, Any]) -> None:
     """Replace one half of the results; read again first, the other may have been measured."""
-    record = _read() | {
-        half: figures,
-        "date": f"{datetime.date.today()}",
-        "machine": describe(),
-        "left_out": LEFT_OUT,
-    }
+    record = _read() | {half: figures, "left_out": LEFT_OUT}
+    # each half its own: they are not always measured on one machine
+    made = {"date": f"{datetime.date.today()}", "machine": describe()}
+    record["made"] = record.get("made", {}) | {half: made}
     (RESULTS / "peers.json").write_text(json.dumps(record, indent=1) + "\n")
     (RESULTS / "peers.md").write_text(markdown(record))
     if "accuracy" in record and "speed" in record:

@@ -14,17 +14,13 @@ REPORT_ON = "lsp_test"
 
 def markdown(record: dict[str, Any]) -> str:
     """The page."""
-    machine = ", ".join(f"{key} {value}" for key, value in record["machine"].items())
-    lines = [
-        "# rtpose and its peers",
-        "",
-        f"Made by `python -m benchmarks.peers`, last on {record['date']}: {machine}.",
-        "",
-    ]
-    if "accuracy" in record:
-        lines += _accuracy(record["accuracy"])
-    if "speed" in record:
-        lines += _speed(record["speed"])
+    lines = ["# rtpose and its peers", "", "Made by `python -m benchmarks.peers`.", ""]
+    for half, table in (("accuracy", _accuracy), ("speed", _speed)):
+        if half in record:
+            made = record["made"][half]
+            machine = ", ".join(f"{key} {value}" for key, value in made["machine"].items())
+            lines += table(record[half])
+            lines += [f"Last measured on {made['date']}: {machine}.", ""]
     lines += [f"Left out: {name}, {why}." for name, why in record["left_out"].items()]
     return "\n".join([*lines, ""])
 
