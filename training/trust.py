@@ -1,9 +1,9 @@
 """Which joints to learn from: those a human labelled, the teacher network's, or neither's.
 
 Both are wrong at times about a whole person. The teacher was shown a person's surroundings and
-answered for the neighbour, in crowded street pictures for one in ten; and crowd workers took the
-left of people on their heads for the right. A network that is taught this gives people the limbs of
-those beside them, and swaps left and right.
+answered for the neighbour, in crowded street pictures for one in ten; and of one acrobat in twelve
+teacher and crowd workers disagree throughout, mostly about which side is left. A network that is
+taught this gives people the limbs of those beside them, and swaps left and right.
 """
 
 from __future__ import annotations
