@@ -165,7 +165,11 @@ def interrupted(tmp_path: Path) -> Callable[..., tuple[int, str]]:
         *signals: int,
         before: Callable[[], object] = lambda: None,
     ) -> tuple[int, str]:
-        code = "from rtpose.cli import main; main()"
+        # as from a terminal, also where the tests run in the background or under nohup
+        code = (
+            "import signal; signal.signal(signal.SIGINT, signal.default_int_handler); "
+            "signal.signal(signal.SIGHUP, signal.SIG_DFL); from rtpose.cli import main; main()"
+        )
         root = str(Path(__file__).parents[2])
         with subprocess.Popen(
             [sys.executable, "-c", code, *words], cwd=tmp_path,
@@ -178,7 +182,10 @@ def interrupted(tmp_path: Path) -> Callable[..., tuple[int, str]]:
                 time.sleep(0.1)
             for number in signals:
                 process.send_signal(number)
-            _, errors = process.communicate(timeout=120)
+            try:
+                _, errors = process.communicate(timeout=120)
+            finally:
+                process.kill()  # one that does not end must not hold up the tests for ever
         return process.returncode, errors
 
     return run
