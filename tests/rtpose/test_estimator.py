@@ -9,6 +9,7 @@ from rtpose.bench.accuracy import no_detector
 from rtpose.checkpoint import load_checkpoint
 from rtpose.engines.eager import EagerEngine
 from rtpose.estimator import Estimator, load_estimator
+from rtpose.geometry import CROP_MARGIN
 from rtpose.openvino_model import compile_for_cpu
 from rtpose.photographs import photographed_people
 from rtpose.pose import Image
@@ -77,15 +78,16 @@ def test_a_mirrored_picture_gives_mirrored_joints_with_flip_test(bus: Image):
     # a trained one: on the flat maps of another a pixel that rounds otherwise moves the tops
     nano = load_checkpoint(find_weights("nano"))
     estimator = Estimator(no_detector, EagerEngine(nano, flip_test=True), BODY21)
-    width = bus.shape[1]
-    # a square of whole blocks of pixels, which are the same ones in the mirror
-    box = np.array([[200, 400, 360, 800]], np.float32)
-    mirrored_box = np.array([[width - 360, 400, width - 200, 800]], np.float32)
-    plain = estimator.place_joints(bus, box)[0]
-    mirror = estimator.place_joints(np.ascontiguousarray(bus[:, ::-1]), mirrored_box)[0]
+    # a square of as many pixels as the crop has: between pixels the mirror rounds otherwise
+    picture = np.ascontiguousarray(bus[::4, ::4])
+    width, half = picture.shape[1], nano.input_size / CROP_MARGIN / 2
+    box = np.array([[50, 150 - half, 90, 150 + half]], np.float32)
+    mirrored_box = np.array([[width - 90, 150 - half, width - 50, 150 + half]], np.float32)
+    plain = estimator.place_joints(picture, box)[0]
+    mirror = estimator.place_joints(np.ascontiguousarray(picture[:, ::-1]), mirrored_box)[0]
     back = mirror[list(BODY21.flip)]
     back[:, 0] = width - 1 - back[:, 0]
-    np.testing.assert_allclose(back, plain, atol=0.05)
+    np.testing.assert_allclose(back, plain, atol=0.001)
 
 
 def test_people_too_small_for_the_detectors_own_size_are_found_at_a_larger_one():
