@@ -135,6 +135,10 @@ def join_processes(device: str) -> Iterator[Processes]:
             )
         device, backend = f"cuda:{local}", "nccl"
         torch.cuda.set_device(device)
+    # DistributedDataParallel would import it later, and keep the group in its functions' defaults
+    # beyond its end: its threads, still running, now and then abort the process at its exit
+    from torch.distributed.nn import functional  # noqa: F401
+
     distributed.init_process_group(backend, timeout=_PATIENCE)
     processes = Processes(distributed.get_rank(), count, device)
     if not processes.first:

@@ -77,6 +77,8 @@ def one_of_two(rank: int, port: int, store: Store, out: Path) -> None:
             before = (out / "first was here").exists()
             (out / "first was here").touch()
         assert before == (not processes.first)
+    threads = [path.read_text() for path in Path("/proc/self/task").glob("*/comm")]
+    assert not [name for name in threads if "gloo" in name]
 
 
 def free_port() -> int:
