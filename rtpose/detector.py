@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rtpose.cpu_precision import cpu_precision
 from rtpose.errors import RtposeError, first_line
 from rtpose.letterbox import (
     Letterbox,
@@ -20,7 +21,7 @@ from rtpose.letterbox import (
 )
 from rtpose.offline import import_ultralytics
 from rtpose.on_device import Picture, letterbox_frames, own_stream, read_people, upload
-from rtpose.openvino_model import compile_for_cpu, convert, cpu_precision
+from rtpose.openvino_model import compile_for_cpu, convert
 from rtpose.pose import FloatArray
 from rtpose.shipped import shipped_detector
 from rtpose.yolo import PersonNetwork, load_model, read_predictions, suppress_overlaps
@@ -110,8 +111,8 @@ def load_detector(
     engine : {"openvino", "torch"}, optional
         None is OpenVINO on the CPU and torch elsewhere. Only for our detectors.
     precision : {"fp32", "bf16", "fp16"}, optional
-        None is the fastest that the device computes in: fp16 on CUDA, bf16 on CPUs with
-        instructions for it, else fp32. Only for our detectors.
+        None is the fastest that the device computes in: fp16 on CUDA, on CPUs see
+        `rtpose.cpu_precision`. Only for our detectors.
     threads : int, optional
         CPU threads of OpenVINO; None is one for every core. Models that ultralytics runs take
         those that PyTorch is set to.

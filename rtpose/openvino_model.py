@@ -14,11 +14,12 @@ import torch
 from torch import Tensor, nn
 
 from rtpose.cache import discard, find_entry, keep, network_hash
-from rtpose.errors import RtposeError, first_line
+from rtpose.errors import first_line
 from rtpose.offline import import_openvino
 
 _GRAPH = "model.xml"
 _HINTS = {"fp32": "f32", "bf16": "bf16"}
+PRECISIONS = tuple(_HINTS)
 
 
 def convert(network: nn.Module, example: Tensor, shape: Sequence[int]) -> Any:
@@ -70,25 +71,9 @@ def read_model(path: Path) -> Any:
     return _core().read_model(path)
 
 
-def cpu_precision(precision: str | None = None) -> str:
-    """The precision asked for, or the fastest of this processor.
-
-    Parameters
-    ----------
-    precision : {"fp32", "bf16"}, optional
-        None is bf16 where the processor has instructions for it, else fp32.
-
-    Raises
-    ------
-    RtposeError
-        If it is another.
-    """
-    if precision is None:
-        capable = _core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
-        return "bf16" if "BF16" in capable else "fp32"
-    if precision not in _HINTS:
-        raise RtposeError(f"openvino on the CPU computes in fp32 or bf16, not in {precision}")
-    return precision
+def capabilities() -> tuple[str, ...]:
+    """What the CPU computes in, as OpenVINO has it: ``FP32``, ``BF16`` and others."""
+    return tuple(_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
 def processor() -> str:
@@ -109,7 +94,7 @@ def compile_for_cpu(
     ----------
     model : openvino.Model
     precision : str
-        As `cpu_precision` gives it.
+        One of `PRECISIONS`.
     shape : sequence of int, optional
         Of the only input it will get, which lets openvino plan all memory ahead: for one crop
         nano and small take a fifth less time so. None is the model's own.

@@ -13,13 +13,14 @@ from torch import Tensor, nn
 
 from rtpose.cache import find_entry, keep, network_hash
 from rtpose.checkpoint import Checkpoint
+from rtpose.cpu_precision import cpu_precision
 from rtpose.engines import parity
 from rtpose.engines.base import no_heatmaps
 from rtpose.engines.batches import Batches
 from rtpose.engines.eager import EagerEngine
 from rtpose.engines.parity import Parity
 from rtpose.heatmaps import HeatmapNetwork
-from rtpose.openvino_model import compile_for_cpu, convert, cpu_precision, processor
+from rtpose.openvino_model import compile_for_cpu, convert, processor
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ _VERDICT = "parity.json"
 
 
 class OpenVinoEngine:
-    """OpenVINO on the CPU, in bfloat16 where the processor computes in it.
+    """OpenVINO on the CPU, in bfloat16 where that is quicker.
 
     bfloat16 is used as long as the answers stay those of the eager network; the first time that is
     checked. A single crop is computed by `threads_for_one` threads (None: one for every core),

@@ -11,8 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from rtpose.errors import RtposeError
-from rtpose.openvino_model import compile_for_cpu, convert, cpu_precision
+from rtpose.openvino_model import compile_for_cpu, convert
 
 EXAMPLE = torch.zeros(1, 3, 8, 8)
 SHAPE = (-1, 3, 8, 8)
@@ -77,13 +76,6 @@ def test_without_a_place_to_keep_it_it_works_all_the_same(
     with caplog.at_level(logging.INFO, logger="rtpose"):
         convert(small(), EXAMPLE, SHAPE)
     assert "is not kept" in caplog.text
-
-
-def test_precision():
-    assert cpu_precision("fp32") == "fp32"
-    assert cpu_precision() in ("fp32", "bf16")
-    with pytest.raises(RtposeError, match="fp32 or bf16, not in int8"):
-        cpu_precision("int8")
 
 
 SIGNAL_AFTER_MODELS = """
