@@ -16,11 +16,12 @@ from safetensors import SafetensorError, safe_open
 
 from rtpose.errors import RtposeError
 from rtpose.network import Architecture, DCHourglass
+from rtpose.quantised import convolutions
 from rtpose.skeleton import SKELETONS, Skeleton
 from rtpose.weights_file import write_weights
 
 _FORMAT = "rtpose-pose-1"
-_KEYS = {"format", "architecture", "skeleton", "joints", "input_size", "calibration"}
+_KEYS = {"format", "architecture", "skeleton", "joints", "input_size", "calibration", "peaks"}
 
 
 @dataclass(frozen=True)
@@ -64,6 +65,8 @@ class Checkpoint:
         From its raw scores to chances.
     about : dict of str to str
         Data, scores, date: for people, nothing depends on it.
+    peaks : dict of str to float
+        What `rtpose.quantised` needs to compute it in eight bits; empty if nobody measured it.
     """
 
     network: DCHourglass
@@ -71,6 +74,7 @@ class Checkpoint:
     input_size: int
     calibration: Calibration = RAW_SCORES
     about: dict[str, str] = field(default_factory=dict)
+    peaks: dict[str, float] = field(default_factory=dict)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -82,6 +86,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "joints": json.dumps(checkpoint.skeleton.joints),
         "input_size": str(checkpoint.input_size),
         "calibration": json.dumps(asdict(checkpoint.calibration)),
+        "peaks": json.dumps({k: float(f"{v:.4g}") for k, v in checkpoint.peaks.items()}),
         **checkpoint.about,
     }
     write_weights(path, checkpoint.network.state_dict(), metadata)
@@ -112,7 +117,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
         input_size = int(metadata["input_size"])
         joints = tuple(json.loads(metadata["joints"]))
         calibration = Calibration(**json.loads(metadata["calibration"]))
-    except (KeyError, TypeError, ValueError) as error:
+        peaks = {str(k): float(v) for k, v in json.loads(metadata.get("peaks", "{}")).items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RtposeError(f"{path}: metadata are damaged or of a newer rtpose: {error}") from error
     if joints != skeleton.joints or len(joints) != architecture.joints:
         raise RtposeError(f"{path}: its joints are not those of the skeleton {skeleton.name}")
@@ -121,8 +127,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
     network = DCHourglass(architecture)
     _check_tensors(path, tensors, network.state_dict())
     network.load_state_dict(tensors)
+    if peaks and (peaks.keys() != convolutions(network).keys() or min(peaks.values()) < 0):
+        raise RtposeError(f"{path}: the peaks in its metadata are not those of its architecture")
     about = {k: v for k, v in metadata.items() if k not in _KEYS}
-    return Checkpoint(network.eval(), skeleton, input_size, calibration, about)
+    return Checkpoint(network.eval(), skeleton, input_size, calibration, about, peaks)
 
 
 def _check_tensors(

@@ -1,56 +1,79 @@
-"""In which precision a CPU computes the networks: the quicker one, measured once and kept.
+"""In which precision a CPU computes a network: the quickest, timed once and kept.
 
-That a processor has instructions for bfloat16 does not say that they are quick. On an AMD EPYC
-they halve the time of both networks; on an Intel Xeon whose virtual machine hides AMX, and leaves
-AVX512's, they take half as long again as float32.
+What a processor has instructions for says little about what is quick. On an AMD EPYC bfloat16
+halves the time of both networks; on an Intel Xeon whose virtual machine hides AMX, and leaves
+AVX512's bfloat16, it takes half as long again as float32, and eight bits take half of it.
 """
 
 from __future__ import annotations
 
-import functools
+import json
 import os
 import time
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rtpose.cache import find_entry, keep
 from rtpose.errors import RtposeError
-from rtpose.offline import import_openvino
-from rtpose.openvino_model import PRECISIONS, capabilities, compile_for_cpu, processor
+from rtpose.openvino_model import capabilities, processor
+
+PRECISIONS = ("fp32", "int8", "bf16")
+"""From the most exact to the least, by the parity of nano and small."""
 
 _WORTHWHILE = 0.9
-"""bfloat16 is the less exact one: part of float32's time that it may take at most."""
+"""Part of a more exact one's time that a less exact one may take."""
 
 _TURNS = 7
-_VERDICT = "precision.txt"
+_VERDICT = "seconds.json"
 
 
-def cpu_precision(precision: str | None = None) -> str:
-    """The precision asked for, or the quicker of this processor.
-
-    Parameters
-    ----------
-    precision : {"fp32", "bf16"}, optional
-        None is bf16 where the processor has instructions for it and they are quicker, else fp32.
+def check_precision(precision: str) -> None:
+    """Refuse a precision that OpenVINO does not compute in on CPUs.
 
     Raises
     ------
     RtposeError
-        If it is another.
     """
-    if precision is None:
-        return _quicker() if "BF16" in capabilities() else "fp32"
     if precision not in PRECISIONS:
-        raise RtposeError(f"openvino on the CPU computes in fp32 or bf16, not in {precision}")
-    return precision
+        raise RtposeError(
+            f"openvino on the CPU computes in {', '.join(PRECISIONS)}, not in {precision}"
+        )
 
 
-@functools.cache
-def _quicker() -> str:
+def has_bfloat16() -> bool:
+    """Whether the processor has instructions for it."""
+    return "BF16" in capabilities()
+
+
+def time_precisions(
+    network: str,
+    precisions: Sequence[str],
+    compile_in: Callable[[str], Any],
+    pixels: NDArray[np.uint8],
+) -> dict[str, float]:
+    """Seconds that a network takes in each precision on this machine, from the cache if known.
+
+    The best of some turns, taken by each precision after the other, so that what else the machine
+    does meanwhile falls on all.
+
+    Parameters
+    ----------
+    network : str
+        Its hash.
+    precisions : sequence of str
+    compile_in : callable
+        The network's openvino.InferRequest in a precision.
+    pixels : numpy.ndarray
+        The network's input.
+    """
     key = {
-        "quicker": "fp32 or bf16",
+        "seconds": " ".join(precisions),
+        "network": network,
+        "input": str(pixels.shape),
         "processor": processor(),
         # virtual machines hide some of what a processor of that name can do
         "capabilities": " ".join(sorted(capabilities())),
@@ -59,22 +82,8 @@ def _quicker() -> str:
     }
     folder = find_entry("openvino", key)
     if folder is not None:
-        return (folder / _VERDICT).read_text()
-    seconds = measure()
-    found = "bf16" if seconds["bf16"] <= _WORTHWHILE * seconds["fp32"] else "fp32"
-    keep("openvino", key, lambda made: (made / _VERDICT).write_text(found))
-    return found
-
-
-def measure() -> dict[str, float]:
-    """Seconds that convolutions like the networks' take in each precision, on all cores.
-
-    The best of some turns, taken by each precision after the other, so that what else the machine
-    does meanwhile falls on both.
-    """
-    graph = _convolutions()
-    requests = {precision: compile_for_cpu(graph, precision) for precision in PRECISIONS}
-    pixels = np.ones(graph.input(0).shape, np.float32)
+        return dict(json.loads((folder / _VERDICT).read_text()))
+    requests = {precision: compile_in(precision) for precision in precisions}
     best = dict.fromkeys(requests, float("inf"))
     for turn in range(_TURNS + 1):
         for precision, request in requests.items():
@@ -82,16 +91,14 @@ def measure() -> dict[str, float]:
             request.infer([pixels])
             if turn:  # the first one makes room
                 best[precision] = min(best[precision], time.perf_counter() - began)
+    keep("openvino", key, lambda made: (made / _VERDICT).write_text(json.dumps(best)))
     return best
 
 
-def _convolutions(layers: int = 8, channels: int = 64, side: int = 32) -> Any:
-    """A chain of the convolution that the networks spend most of their time in."""
-    ov = import_openvino()
-    ops = ov.opset13
-    pixels = ops.parameter([1, channels, side, side], np.float32)
-    weights = np.full((channels, channels, 3, 3), 1 / (9 * channels), np.float32)
-    map_ = pixels
-    for _ in range(layers):
-        map_ = ops.relu(ops.convolution(map_, weights, [1, 1], [1, 1], [1, 1], [1, 1]))
-    return ov.Model([map_], [pixels])
+def worthwhile(seconds: Mapping[str, float]) -> str:
+    """The precision to take: a less exact one only if it is clearly quicker than all before it."""
+    chosen, *others = (precision for precision in PRECISIONS if precision in seconds)
+    for precision in others:
+        if seconds[precision] <= _WORTHWHILE * seconds[chosen]:
+            chosen = precision
+    return chosen

@@ -14,7 +14,6 @@ import torch
 
 from rtpose.cache import cache_folder, entries
 from rtpose.checkpoint import load_checkpoint
-from rtpose.cpu_precision import cpu_precision
 from rtpose.engines.available import ENGINES, why_not
 from rtpose.errors import RtposeError
 from rtpose.gpu import installed_gpus, unused_gpu
@@ -98,8 +97,6 @@ def _engines() -> list[Finding]:
     for name in ENGINES:
         where = "cpu" if name == "openvino" else device
         fault = why_not(name, where)
-        if name == "openvino" and fault is None:
-            where += f", in {cpu_precision()}"
         lines.append(Finding(f"engine {name}", f"no: {fault}" if fault else f"yes, on {where}"))
     return lines
 

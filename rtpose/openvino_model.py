@@ -18,8 +18,8 @@ from rtpose.errors import first_line
 from rtpose.offline import import_openvino
 
 _GRAPH = "model.xml"
-_HINTS = {"fp32": "f32", "bf16": "bf16"}
-PRECISIONS = tuple(_HINTS)
+_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+"""Of what is computed in float; what is in eight bits the graph says, see `rtpose.quantised`."""
 
 
 def convert(network: nn.Module, example: Tensor, shape: Sequence[int]) -> Any:
@@ -94,7 +94,7 @@ def compile_for_cpu(
     ----------
     model : openvino.Model
     precision : str
-        One of `PRECISIONS`.
+        One of `rtpose.cpu_precision.PRECISIONS`.
     shape : sequence of int, optional
         Of the only input it will get, which lets openvino plan all memory ahead: for one crop
         nano and small take a fifth less time so. None is the model's own.

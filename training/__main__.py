@@ -23,6 +23,7 @@ from rtpose.engines.faults import is_out_of_memory
 from rtpose.engines.select import select_device
 from rtpose.errors import RtposeError
 from rtpose.metrics import COLUMNS, columns
+from rtpose.quantised import watch_peaks
 from rtpose.skeleton import BODY21
 from training.average_precision import DetectionScores
 from training.calibrate import calibration_error, fit_calibration, right_or_wrong
@@ -106,7 +107,7 @@ def grow(
     """Make a bigger network that answers the same, for train --start to begin with."""
     checkpoint = load_checkpoint(weights)
     grown = grow_network(checkpoint.network, stacks, channels)
-    save_checkpoint(out, replace(checkpoint, network=grown))
+    save_checkpoint(out, replace(checkpoint, network=grown, peaks={}))
 
 
 @app.command()
@@ -117,7 +118,8 @@ def cut(
 ) -> None:
     """Make a shorter network out of a trained one, for train or distill --start to begin with."""
     checkpoint = load_checkpoint(weights)
-    save_checkpoint(out, replace(checkpoint, network=cut_network(checkpoint.network, stacks)))
+    made = cut_network(checkpoint.network, stacks)
+    save_checkpoint(out, replace(checkpoint, network=made, peaks={}))
 
 
 @app.command()
@@ -242,16 +244,18 @@ def calibrate(
     weights: Annotated[Path, typer.Argument(help="A .safetensors pose network; rewritten.")],
     data: DataOption,
 ) -> None:
-    """Make a network's scores the chance of being right, as measured on val."""
+    """Measure on val what makes a network's scores chances, and what int8 needs to know of it."""
     checkpoint = load_checkpoint(weights)
     skeleton = checkpoint.skeleton
     dataset = find_dataset(data)
     people = dataset.read("val", skeleton)
-    scored = predict(people, dataset.pictures, EagerEngine(checkpoint), skeleton)
+    with watch_peaks(checkpoint.network) as seen:
+        scored = predict(people, dataset.pictures, EagerEngine(checkpoint), skeleton)
+    peaks = {name: float(torch.cat(each).mean()) for name, each in seen.items()}
     scores, right = right_or_wrong(scored, skeleton)
     calibration = fit_calibration(scores, right)
     chances = calibration(torch.from_numpy(scores)).numpy()
-    save_checkpoint(weights, replace(checkpoint, calibration=calibration))
+    save_checkpoint(weights, replace(checkpoint, calibration=calibration, peaks=peaks))
     log.info("%s", calibration)
     log.info("expected calibration error %.3f, was %.3f",
              calibration_error(chances, right), calibration_error(scores, right))  # fmt: skip

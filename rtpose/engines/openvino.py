@@ -13,14 +13,16 @@ from torch import Tensor, nn
 
 from rtpose.cache import find_entry, keep, network_hash
 from rtpose.checkpoint import Checkpoint
-from rtpose.cpu_precision import cpu_precision
+from rtpose.cpu_precision import check_precision, has_bfloat16, time_precisions, worthwhile
 from rtpose.engines import parity
 from rtpose.engines.base import no_heatmaps
 from rtpose.engines.batches import Batches
 from rtpose.engines.eager import EagerEngine
 from rtpose.engines.parity import Parity
+from rtpose.errors import RtposeError
 from rtpose.heatmaps import HeatmapNetwork
 from rtpose.openvino_model import compile_for_cpu, convert, processor
+from rtpose.quantised import quantise
 
 log = logging.getLogger(__name__)
 
@@ -28,12 +30,18 @@ _VERDICT = "parity.json"
 
 
 class OpenVinoEngine:
-    """OpenVINO on the CPU, in bfloat16 where that is quicker.
+    """OpenVINO on the CPU, in the precision that is quickest there.
 
-    bfloat16 is used as long as the answers stay those of the eager network; the first time that is
-    checked. A single crop is computed by `threads_for_one` threads (None: one for every core),
-    several by one for every core. The softmax over the heatmaps is left out of the graph, see
-    `HeatmapNetwork.finish`.
+    Another than float32 is used as long as the answers stay those of the eager network; the first
+    time that is checked. A single crop is computed by `threads_for_one` threads (None: one for
+    every core), several by one for every core. The softmax over the heatmaps is left out of the
+    graph, see `HeatmapNetwork.finish`.
+
+    Raises
+    ------
+    RtposeError
+        If a precision is named that does not exist, or eight bits of a network whose peaks nobody
+        measured.
     """
 
     name = "openvino"
@@ -46,26 +54,42 @@ class OpenVinoEngine:
         flip_test: bool = False,
         threads_for_one: int | None = None,
     ) -> None:
-        self.input_size = side = checkpoint.input_size
-        flip = checkpoint.skeleton.flip if flip_test else None
+        self.input_size = checkpoint.input_size
+        self._checkpoint = checkpoint
+        self._flip_test = flip_test
         self._threads_for_one = threads_for_one
-        self._network = HeatmapNetwork(checkpoint.network, flip).eval()
+        self._finish = self._network("fp32").finish
         self._batches = Batches(self._run, lambda: no_heatmaps(checkpoint, "cpu"))
-        example = torch.zeros(1, 3, side, side, dtype=torch.uint8)
-        graph = convert(_Logits(self._network).eval(), example, (-1, 3, side, side))
-        self.precision = cpu_precision(precision)
-        self._compile(graph)
-        if precision is None and self.precision != "fp32":
-            found = self._parity(checkpoint, flip_test)
-            if not found.holds:
-                log.warning(
-                    "openvino: in %s the answers are not those of fp32 (%s): using fp32, which is "
-                    "slower",
-                    self.precision,
-                    found,
-                )
-                self.precision = "fp32"
-                self._compile(graph)
+        if precision is None:
+            self._use_quickest()
+        else:
+            check_precision(precision)
+            self._use(precision)
+
+    def _use_quickest(self) -> None:
+        names = ["fp32", *["bf16"] * has_bfloat16(), *["int8"] * bool(self._checkpoint.peaks)]
+        pixels = np.zeros((1, 3, self.input_size, self.input_size), np.uint8)
+
+        def compile_in(name: str) -> Any:
+            graph = self._graph(self._network(name))
+            return compile_for_cpu(graph, name, shape=pixels.shape)
+
+        network = network_hash(self._network(names[-1]))
+        seconds = time_precisions(network, names, compile_in, pixels)
+        while True:
+            self._use(worthwhile(seconds))
+            if self.precision == "fp32":
+                return
+            found = self._parity()
+            if found.holds:
+                return
+            log.warning(
+                "openvino: in %s the answers are not those of fp32 (%s): using the next, which is "
+                "slower",
+                self.precision,
+                found,
+            )
+            del seconds[self.precision]
 
     @torch.inference_mode()
     def __call__(self, crops: Tensor) -> Tensor:
@@ -76,23 +100,41 @@ class OpenVinoEngine:
         """One crop through the network."""
         self(torch.zeros(1, 3, self.input_size, self.input_size, dtype=torch.uint8))
 
-    def _compile(self, graph: Any) -> None:
+    def _network(self, precision: str) -> HeatmapNetwork:
+        """The network as it is computed in a precision, on which its hash depends."""
+        network = self._checkpoint.network
+        if precision == "int8":
+            if not self._checkpoint.peaks:
+                raise RtposeError(
+                    "this network's inputs were never measured for int8: run python -m training "
+                    "calibrate on it"
+                )
+            network = quantise(network, self._checkpoint.peaks)
+        flip = self._checkpoint.skeleton.flip if self._flip_test else None
+        return HeatmapNetwork(network, flip).eval()
+
+    def _graph(self, network: HeatmapNetwork) -> Any:
         side = self.input_size
-        self._for_any = compile_for_cpu(graph, self.precision)
-        self._for_one = compile_for_cpu(
-            graph, self.precision, shape=(1, 3, side, side), threads=self._threads_for_one
-        )
+        example = torch.zeros(1, 3, side, side, dtype=torch.uint8)
+        return convert(_Logits(network).eval(), example, (-1, 3, side, side))
+
+    def _use(self, precision: str) -> None:
+        self.precision = precision
+        graph = self._graph(self._network(precision))
+        one = (1, 3, self.input_size, self.input_size)
+        self._for_any = compile_for_cpu(graph, precision)
+        self._for_one = compile_for_cpu(graph, precision, shape=one, threads=self._threads_for_one)
 
     def _run(self, crops: Tensor) -> Tensor:
         request = self._for_one if len(crops) == 1 else self._for_any
         outputs = request.infer([np.ascontiguousarray(crops.cpu().numpy())])
-        return self._network.finish(torch.from_numpy(outputs[0]))
+        return self._finish(torch.from_numpy(outputs[0]))
 
-    def _parity(self, checkpoint: Checkpoint, flip_test: bool) -> Parity:
+    def _parity(self) -> Parity:
         """How the answers compare with eager's; asked once for this network and processor."""
         key = {
             "parity": self.precision,
-            "network": network_hash(self._network),
+            "network": network_hash(self._network(self.precision)),
             "size": str(self.input_size),
             "processor": processor(),
             "openvino": version("openvino"),
@@ -100,7 +142,8 @@ class OpenVinoEngine:
         folder = find_entry("openvino", key)
         if folder is not None:
             return Parity(**json.loads((folder / _VERDICT).read_text()))
-        found = parity.check(EagerEngine(checkpoint, "cpu", flip_test), self, self.input_size)
+        reference = EagerEngine(self._checkpoint, "cpu", self._flip_test)
+        found = parity.check(reference, self, self.input_size)
         keep(
             "openvino",
             key,

@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ from safetensors.torch import save_file
 
 from rtpose.checkpoint import Calibration, Checkpoint, load_checkpoint, save_checkpoint
 from rtpose.errors import RtposeError
+from rtpose.quantised import convolutions
 
 
 @pytest.fixture
@@ -39,6 +41,25 @@ def test_round_trip(path: Path, tiny: Checkpoint):
     pixels = torch.rand(1, 3, 64, 64) * 255
     # half precision on disk: three digits
     torch.testing.assert_close(loaded.network(pixels), tiny.network(pixels), rtol=0.05, atol=1e-3)
+
+
+def test_peaks_come_back_and_must_fit(path: Path, tiny: Checkpoint):
+    assert load_checkpoint(path).peaks == {}
+    peaks = dict.fromkeys(convolutions(tiny.network), 2.5)
+    save_checkpoint(path, replace(tiny, peaks=peaks))
+    assert load_checkpoint(path).peaks == peaks
+    for bad in ({**peaks, "stem.9": 1.0}, {**peaks, "stem.3.conv1": -1.0}):
+        save_checkpoint(path, replace(tiny, peaks=bad))
+        with pytest.raises(RtposeError, match="the peaks in its metadata are not those of its"):
+            load_checkpoint(path)
+    rewrite(path, lambda tensors, metadata: metadata.update(peaks="[1]"))
+    with pytest.raises(RtposeError, match="metadata are damaged"):
+        load_checkpoint(path)
+
+
+def test_weights_without_peaks_are_read(path: Path):
+    rewrite(path, lambda tensors, metadata: metadata.pop("peaks"))
+    assert load_checkpoint(path).peaks == {}
 
 
 def test_calibration():

@@ -1,62 +1,77 @@
-"""bfloat16 is used only where it is quicker, and that is measured once."""
+"""The quickest precision is taken, and timed once."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import platformdirs
 import pytest
 
-from rtpose import cpu_precision as module
-from rtpose.cpu_precision import cpu_precision, measure
+from rtpose import cpu_precision
+from rtpose.cpu_precision import check_precision, time_precisions, worthwhile
 from rtpose.errors import RtposeError
+
+PIXELS = np.zeros((1, 3, 8, 8), np.uint8)
+
+
+class Request:
+    """Answers whatever it is asked; the clock goes on by its seconds."""
+
+    def __init__(self, clock: list[float], seconds: float) -> None:
+        self.clock, self.seconds = clock, seconds
+
+    def infer(self, inputs: list[np.ndarray]) -> None:
+        assert inputs[0] is PIXELS
+        self.clock[0] += self.seconds
 
 
 @pytest.fixture
-def seconds(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[dict[str, float]]]:
-    """Measurements to come, last first, on a processor that has bfloat16; those left were not."""
-    to_come: list[dict[str, float]] = []
+def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    now = [0.0]
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / name)
-    monkeypatch.setattr(module, "capabilities", lambda: ("FP32", "BF16"))
-    monkeypatch.setattr(module, "measure", to_come.pop)
-    module._quicker.cache_clear()
-    yield to_come
-    module._quicker.cache_clear()
+    monkeypatch.setattr(cpu_precision.time, "perf_counter", lambda: now[0])
+    return now
 
 
-@pytest.mark.parametrize(("bf16", "chosen"), [(0.5, "bf16"), (0.95, "fp32"), (1.4, "fp32")])
-def test_the_quicker_is_chosen_and_measured_once(
-    seconds: list[dict[str, float]], bf16: float, chosen: str
+@pytest.mark.parametrize(
+    ("seconds", "chosen"),
+    [
+        ({"fp32": 1.0}, "fp32"),
+        ({"fp32": 1.0, "bf16": 0.5}, "bf16"),
+        ({"fp32": 1.0, "bf16": 0.95}, "fp32"),
+        ({"fp32": 1.0, "bf16": 1.4, "int8": 0.5}, "int8"),
+        ({"fp32": 1.0, "bf16": 0.48, "int8": 0.5}, "int8"),
+        ({"fp32": 1.0, "bf16": 0.3, "int8": 0.5}, "bf16"),
+        ({"fp32": 1.0, "bf16": 0.85, "int8": 0.95}, "bf16"),
+    ],
+)
+def test_a_less_exact_one_is_taken_only_if_clearly_quicker(seconds: dict[str, float], chosen: str):
+    assert worthwhile(seconds) == chosen
+
+
+def test_each_is_timed_once_and_another_machine_of_the_same_name_again(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch
 ):
-    seconds.append({"fp32": 1.0, "bf16": bf16})
-    assert cpu_precision() == chosen
-    module._quicker.cache_clear()  # as in the next process
-    assert cpu_precision() == chosen
+    def ask(**takes: float) -> dict[str, float]:
+        return time_precisions("abc", list(takes), lambda p: Request(clock, takes[p]), PIXELS)
+
+    monkeypatch.setattr(cpu_precision, "capabilities", lambda: ("FP32", "BF16"))
+    assert ask(fp32=2.0, bf16=3.0) == pytest.approx({"fp32": 2.0, "bf16": 3.0})
+    assert ask(fp32=9.0, bf16=9.0) == pytest.approx({"fp32": 2.0, "bf16": 3.0})
+    monkeypatch.setattr(cpu_precision, "capabilities", lambda: ("FP32", "BF16", "AMX_BF16"))
+    assert ask(fp32=2.0, bf16=1.0) == pytest.approx({"fp32": 2.0, "bf16": 1.0})
 
 
-def test_another_machine_of_the_same_name_is_measured_again(
-    seconds: list[dict[str, float]], monkeypatch: pytest.MonkeyPatch
-):
-    seconds += [{"fp32": 1.0, "bf16": 0.5}, {"fp32": 1.0, "bf16": 1.4}]
-    assert cpu_precision() == "fp32"
-    module._quicker.cache_clear()
-    monkeypatch.setattr(module, "capabilities", lambda: ("FP32", "BF16", "AMX_BF16"))
-    assert cpu_precision() == "bf16"
+def test_a_slow_turn_does_not_count(clock: list[float]):
+    class Stumbling(Request):
+        def infer(self, inputs: list[np.ndarray]) -> None:
+            super().infer(inputs)
+            self.seconds = 1.0 if self.seconds != 1.0 else 7.0
+
+    found = time_precisions("abc", ["fp32"], lambda _: Stumbling(clock, 30.0), PIXELS)
+    assert found == pytest.approx({"fp32": 1.0})
 
 
-def test_without_bfloat16_nothing_is_measured(
-    seconds: list[dict[str, float]], monkeypatch: pytest.MonkeyPatch
-):
-    monkeypatch.setattr(module, "capabilities", lambda: ("FP32", "INT8"))
-    assert cpu_precision() == "fp32"
-
-
-def test_what_was_asked_for_is_given_or_refused(seconds: list[dict[str, float]]):
-    assert cpu_precision("bf16") == "bf16"
-    assert cpu_precision("fp32") == "fp32"
-    with pytest.raises(RtposeError, match="fp32 or bf16, not in int8"):
-        cpu_precision("int8")
-
-
-def test_both_are_measured():
-    assert measure().keys() == {"fp32", "bf16"}
-    assert all(0 < value < 60 for value in measure().values())
+def test_what_does_not_exist_is_refused():
+    check_precision("int8")
+    with pytest.raises(RtposeError, match="computes in fp32, int8, bf16, not in fp16"):
+        check_precision("fp16")

@@ -1,5 +1,6 @@
-"""bfloat16 is used only where its answers are those of the eager network."""
+"""The quickest precision is used, as long as its answers are those of the eager network."""
 
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,44 +13,92 @@ from rtpose.checkpoint import Checkpoint
 from rtpose.engines import openvino, parity
 from rtpose.engines.openvino import OpenVinoEngine
 from rtpose.engines.parity import Parity
+from rtpose.errors import RtposeError
+from rtpose.quantised import watch_peaks
 
 RIGHT = Parity(100, 0.2, 4.0, 0.9, finite=True)
+WRONG = replace(RIGHT, apart_px=0.7)
+CROPS = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
+
+
+@pytest.fixture(scope="module")
+def measured(tiny: Checkpoint) -> Checkpoint:
+    """A network that can be computed in eight bits."""
+    with watch_peaks(tiny.network) as seen, torch.inference_mode():
+        tiny.network(CROPS)
+    return replace(tiny, peaks={name: float(torch.cat(each).mean()) for name, each in seen.items()})
 
 
 @pytest.fixture
-def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[Parity]:
-    """Verdicts to give, last first, on a processor that has bfloat16; those left were not asked."""
+def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Parity]]:
+    """Verdicts to give, last first, where each precision is twice as quick as the one before.
+
+    All must be asked for.
+    """
     verdicts: list[Parity] = []
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / name)
-    monkeypatch.setattr(openvino, "cpu_precision", lambda asked: asked or "bf16")
+    monkeypatch.setattr(openvino, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(
+        openvino,
+        "time_precisions",
+        lambda network, names, *_: {n: {"fp32": 4.0, "bf16": 2.0, "int8": 1.0}[n] for n in names},
+    )
     monkeypatch.setattr(parity, "check", lambda *_: verdicts.pop())
-    return verdicts
+    yield verdicts
+    assert verdicts == []
 
 
-def test_bf16_is_checked_once(asked: list[Parity], tiny: Checkpoint):
+def test_the_answers_are_checked_once(asked: list[Parity], tiny: Checkpoint):
     asked.append(RIGHT)
     assert OpenVinoEngine(tiny).precision == "bf16"
     assert OpenVinoEngine(tiny).precision == "bf16"
-    assert asked == []
 
 
-def test_bf16_that_answers_otherwise_is_not_used_and_it_is_said(
+def test_the_quickest_is_used(asked: list[Parity], measured: Checkpoint):
+    asked.append(RIGHT)
+    assert OpenVinoEngine(measured).precision == "int8"
+
+
+def test_after_one_that_answers_otherwise_comes_the_next(
+    asked: list[Parity], measured: Checkpoint, caplog: pytest.LogCaptureFixture
+):
+    asked += [RIGHT, WRONG]
+    assert OpenVinoEngine(measured).precision == "bf16"
+    assert "in int8 the answers are not those of fp32 (100 joints" in caplog.text
+
+
+def test_in_the_end_it_is_fp32(
     asked: list[Parity], tiny: Checkpoint, caplog: pytest.LogCaptureFixture
 ):
-    asked.append(replace(RIGHT, apart_px=0.7))
+    asked.append(WRONG)
     for _ in range(2):
         engine = OpenVinoEngine(tiny)
         assert engine.precision == "fp32"
     assert "in bf16 the answers are not those of fp32 (100 joints" in caplog.text
-    crops = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
     with torch.inference_mode():
-        want = tiny.network(crops)
-    torch.testing.assert_close(engine(crops), want, rtol=1e-3, atol=1e-5)
+        want = tiny.network(CROPS)
+    torch.testing.assert_close(engine(CROPS), want, rtol=1e-3, atol=1e-5)
 
 
-def test_a_precision_that_was_named_is_not_questioned(asked: list[Parity], tiny: Checkpoint):
-    assert OpenVinoEngine(tiny, "fp32").precision == "fp32"
+def test_a_precision_that_was_named_is_not_questioned(asked: list[Parity], measured: Checkpoint):
+    for name in ("fp32", "int8"):
+        assert OpenVinoEngine(measured, name).precision == name
     assert not any("parity" in entry.key for entry in entries())
+
+
+def test_what_cannot_be_computed_in_is_said(asked: list[Parity], tiny: Checkpoint):
+    with pytest.raises(RtposeError, match="not in fp16"):
+        OpenVinoEngine(tiny, "fp16")
+    with pytest.raises(RtposeError, match="never measured for int8: run python -m training cal"):
+        OpenVinoEngine(tiny, "int8")
+
+
+def test_eight_bits_answer_nearly_as_float(asked: list[Parity], measured: Checkpoint):
+    have = OpenVinoEngine(measured, "int8")(CROPS)
+    with torch.inference_mode():
+        want = measured.network(CROPS)
+    assert not torch.equal(have, want)
+    torch.testing.assert_close(have, want, rtol=0.5, atol=0.1 * float(want.max()))
 
 
 @pytest.mark.parametrize("flip_test", [False, True])
@@ -58,7 +107,6 @@ def test_one_crop_is_answered_as_among_others(
 ):
     """For one there is a graph of its own."""
     engine = OpenVinoEngine(tiny, "fp32", flip_test)
-    crops = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
-    together = engine(crops)
-    for crop, heatmaps in zip(crops, together, strict=True):
+    together = engine(CROPS)
+    for crop, heatmaps in zip(CROPS, together, strict=True):
         torch.testing.assert_close(engine(crop[None])[0], heatmaps, rtol=1e-3, atol=1e-5)
