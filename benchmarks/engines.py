@@ -2,14 +2,16 @@
 
 ``python -m benchmarks.engines`` first compares every engine's answers with the eager network's on
 crops of real people, and stops if they differ. Then it times engines, models and batch sizes in
-rounds that take turns, and writes ``benchmarks/results/engines.json`` and ``.md``. On a CPU the
-detector at its default size is timed too. ``--small`` is the shortest run that still is one.
+rounds that take turns, OpenVINO in every precision, and writes ``benchmarks/results/engines.json``
+and ``.md``. On a CPU the detector at its default size is timed too. ``--small`` is the shortest run
+that still is one.
 """
 
 from __future__ import annotations
 
 import datetime
 import json
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated
@@ -21,12 +23,14 @@ import typer
 from benchmarks.roofline import count_work, floor_s, measure_device, seconds
 from rtpose.bench.machine import describe
 from rtpose.checkpoint import Checkpoint, load_checkpoint
+from rtpose.cpu_precision import has_bfloat16
 from rtpose.detector import load_detector
 from rtpose.engines import parity
 from rtpose.engines.available import ENGINES, why_not
 from rtpose.engines.base import Engine
 from rtpose.engines.batches import BUCKETS
 from rtpose.engines.eager import EagerEngine
+from rtpose.engines.openvino import OpenVinoEngine
 from rtpose.engines.select import select_device, select_engine
 from rtpose.photographs import photographed_people
 from rtpose.shipped import find_weights, shipped_networks
@@ -121,9 +125,9 @@ def main(
         engines[name] = []
         for kind in (n for n in ENGINES if n not in missing):
             checkpoint = load_checkpoint(find_weights(name))
-            engine = select_engine(kind, checkpoint, device).engine
-            checks.append(check(name, engine, checkpoint))
-            engines[name].append(engine)
+            for engine in _in_every_precision(kind, checkpoint, device):
+                checks.append(check(name, engine, checkpoint))
+                engines[name].append(engine)
     record: dict[str, object] = {
         "date": datetime.date.today().isoformat(),
         "machine": describe() | _gpu(device),
@@ -138,6 +142,14 @@ def main(
         RESULTS.mkdir(exist_ok=True)
         (RESULTS / "engines.json").write_text(json.dumps(record, indent=1) + "\n")
         (RESULTS / "engines.md").write_text(text)
+
+
+def _in_every_precision(kind: str, checkpoint: Checkpoint, device: str) -> Iterator[Engine]:
+    if kind != "openvino":
+        yield select_engine(kind, checkpoint, device).engine
+        return
+    for precision in ("fp32", *["int8"] * bool(checkpoint.peaks), *["bf16"] * has_bfloat16()):
+        yield OpenVinoEngine(checkpoint, precision)
 
 
 def _crops(engine: Engine, count: int) -> torch.Tensor:

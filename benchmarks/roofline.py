@@ -10,7 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {
+    "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -72,11 +74,16 @@ def measure_device(device: str, precision: str) -> Device:
     threads = torch.get_num_threads()
     torch.set_num_threads(os.cpu_count() or 1)
     side, length = (8192, 1 << 28) if device != "cpu" else (1024, 1 << 25)
-    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    a, b = (torch.randn(side, side, device=device).mul(30).to(dtype) for _ in range(2))
     product = torch.empty_like(a)
+
+    def run() -> None:
+        # torch.mm has no integers
+        torch._int_mm(a, b) if precision == "int8" else torch.mm(a, b, out=product)
+
     source = torch.zeros(length, device=device, dtype=torch.uint8)
     target = torch.empty_like(source)
-    multiply = min(seconds(lambda: torch.mm(a, b, out=product), device, 5))
+    multiply = min(seconds(run, device, 5))
     copy = min(seconds(lambda: target.copy_(source), device, 5))
     torch.set_num_threads(threads)
     return Device(side**3 / multiply, 2 * length / copy)
