@@ -2,7 +2,7 @@
 
 What a processor has instructions for says little about what is quick. On an AMD EPYC bfloat16
 halves the time of both networks; on an Intel Xeon whose virtual machine hides AMX, and leaves
-AVX512's bfloat16, it takes half as long again as float32, and eight bits take half of it.
+AVX512's bfloat16, it takes up to half as long again as float32, and eight bits about half of it.
 """
 
 from __future__ import annotations
