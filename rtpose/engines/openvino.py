@@ -64,32 +64,32 @@ class OpenVinoEngine:
             self._use_quickest()
         else:
             check_precision(precision)
-            self._use(precision)
+            self._use(precision, self._network(precision))
 
     def _use_quickest(self) -> None:
         names = ["fp32", *["bf16"] * has_bfloat16(), *["int8"] * bool(self._checkpoint.peaks)]
+        networks = {name: self._network(name) for name in names}
         pixels = np.zeros((1, 3, self.input_size, self.input_size), np.uint8)
 
         def compile_in(name: str) -> Any:
-            graph = self._graph(self._network(name))
-            return compile_for_cpu(graph, name, shape=pixels.shape)
+            return compile_for_cpu(self._graph(networks[name]), name, shape=pixels.shape)
 
-        network = network_hash(self._network(names[-1]))
-        seconds = time_precisions(network, names, compile_in, pixels)
+        seconds = time_precisions(network_hash(networks[names[-1]]), names, compile_in, pixels)
         while True:
-            self._use(worthwhile(seconds))
-            if self.precision == "fp32":
+            name = worthwhile(seconds)
+            self._use(name, networks[name])
+            if name == "fp32":
                 return
-            found = self._parity()
+            found = self._parity(networks[name])
             if found.holds:
                 return
             log.warning(
                 "openvino: in %s the answers are not those of fp32 (%s): using the next, which is "
                 "slower",
-                self.precision,
+                name,
                 found,
             )
-            del seconds[self.precision]
+            del seconds[name]
 
     @torch.inference_mode()
     def __call__(self, crops: Tensor) -> Tensor:
@@ -118,9 +118,9 @@ class OpenVinoEngine:
         example = torch.zeros(1, 3, side, side, dtype=torch.uint8)
         return convert(_Logits(network).eval(), example, (-1, 3, side, side))
 
-    def _use(self, precision: str) -> None:
+    def _use(self, precision: str, network: HeatmapNetwork) -> None:
         self.precision = precision
-        graph = self._graph(self._network(precision))
+        graph = self._graph(network)
         one = (1, 3, self.input_size, self.input_size)
         self._for_any = compile_for_cpu(graph, precision)
         self._for_one = compile_for_cpu(graph, precision, shape=one, threads=self._threads_for_one)
@@ -130,11 +130,11 @@ class OpenVinoEngine:
         outputs = request.infer([np.ascontiguousarray(crops.cpu().numpy())])
         return self._finish(torch.from_numpy(outputs[0]))
 
-    def _parity(self) -> Parity:
+    def _parity(self, network: HeatmapNetwork) -> Parity:
         """How the answers compare with eager's; asked once for this network and processor."""
         key = {
             "parity": self.precision,
-            "network": network_hash(self._network(self.precision)),
+            "network": network_hash(network),
             "size": str(self.input_size),
             "processor": processor(),
             "openvino": version("openvino"),
