@@ -37,8 +37,8 @@ LIMIT = 100
 """Most people in one picture; COCO's own limit."""
 
 _ON_CPU = ("fp32", "bf16")
-"""Precisions of OpenVINO's detector. Eight bits were tried: they take two thirds of float32's time,
-but cost 1.4 AP50 and 1.9 AP50-95."""
+"""Precisions of OpenVINO's detector. Eight bits were tried: quicker, but they cost
+a point of AP and more."""
 
 Detections = tuple[FloatArray, FloatArray]
 """Boxes (N, 4) float32 xyxy in pixels of the picture, counted from its edges and inside it, and

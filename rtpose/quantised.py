@@ -2,8 +2,8 @@
 
 Only those inside residual blocks. Their inputs are normalised and rectified, 0 to about 10, and
 lose little. What the blocks add up grows to a thousand on its way through the stacks, and eight
-bits would keep steps of eight of it: with everything quantised nano lost 2.0 PCK@0.2, like this
-0.02. The rest, a tenth of the arithmetic, stays as it is.
+bits would keep steps of eight of it: with everything quantised nano lost two points of PCK, like
+this next to none. The rest, a tenth of the arithmetic, stays as it is.
 """
 
 from __future__ import annotations

@@ -29,6 +29,11 @@ log = logging.getLogger(__name__)
 _VERDICT = "parity.json"
 
 
+def possible_precisions(checkpoint: Checkpoint) -> list[str]:
+    """What this processor can compute a network in; eight bits need its peaks."""
+    return ["fp32", *["bf16"] * has_bfloat16(), *["int8"] * bool(checkpoint.peaks)]
+
+
 class OpenVinoEngine:
     """OpenVINO on the CPU, in the precision that is quickest there.
 
@@ -67,7 +72,7 @@ class OpenVinoEngine:
             self._use(precision, self._network(precision))
 
     def _use_quickest(self) -> None:
-        names = ["fp32", *["bf16"] * has_bfloat16(), *["int8"] * bool(self._checkpoint.peaks)]
+        names = possible_precisions(self._checkpoint)
         networks = {name: self._network(name) for name in names}
         pixels = np.zeros((1, 3, self.input_size, self.input_size), np.uint8)
 
