@@ -11,6 +11,7 @@ import pytest
 import torch
 from torch import nn
 
+from rtpose import openvino_model
 from rtpose.openvino_model import compile_for_cpu, convert
 
 EXAMPLE = torch.zeros(1, 3, 8, 8)
@@ -39,7 +40,7 @@ def test_same_answers_for_any_batch_from_the_graph_and_from_the_cache(cache: Pat
         for count in (1, 3):
             pixels = torch.rand(count, 3, 8, 8)
             torch.testing.assert_close(run(model, pixels), network(pixels), rtol=1e-4, atol=1e-5)
-    assert len(list(cache.iterdir())) == 1
+    assert len(list(cache.glob("*/model.xml"))) == 1
 
 
 def test_second_time_nothing_is_traced(cache: Path, monkeypatch: pytest.MonkeyPatch):
@@ -66,6 +67,60 @@ def test_a_damaged_entry_is_made_again_and_said(cache: Path, caplog: pytest.LogC
     pixels = torch.rand(1, 3, 8, 8)
     torch.testing.assert_close(run(model, pixels), network(pixels), rtol=1e-4, atol=1e-5)
     assert path.read_text().startswith("<?xml")
+
+
+def compiled_anew(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """What OpenVINO is asked to compile from here on."""
+    core = openvino_model._core()
+    asked: list[object] = []
+
+    class Watched:
+        def compile_model(self, model: object, *rest: object) -> object:
+            asked.append(model)
+            return core.compile_model(model, *rest)
+
+        def __getattr__(self, name: str) -> object:
+            return getattr(core, name)
+
+    monkeypatch.setattr(openvino_model, "_core", Watched)
+    return asked
+
+
+def test_second_time_nothing_is_compiled(cache: Path, monkeypatch: pytest.MonkeyPatch):
+    network, pixels = small(), torch.rand(1, 3, 8, 8)
+    compile_for_cpu(convert(network, EXAMPLE, SHAPE), "fp32", shape=pixels.shape)
+    asked = compiled_anew(monkeypatch)
+    request = compile_for_cpu(convert(network, EXAMPLE, SHAPE), "fp32", shape=pixels.shape)
+    assert not asked
+    answer = torch.from_numpy(request.infer([pixels.numpy()])[0])
+    torch.testing.assert_close(answer, network(pixels), rtol=1e-4, atol=1e-5)
+
+
+def test_another_shape_number_of_threads_or_network_is_compiled(
+    cache: Path, monkeypatch: pytest.MonkeyPatch
+):
+    model = convert(small(), EXAMPLE, SHAPE)
+    compile_for_cpu(model, "fp32")
+    asked = compiled_anew(monkeypatch)
+    compile_for_cpu(model, "fp32", shape=(1, 3, 8, 8))
+    compile_for_cpu(model, "fp32", threads=1)
+    compile_for_cpu(convert(small(1), EXAMPLE, SHAPE), "fp32")
+    assert len(asked) == 3
+
+
+def test_what_was_compiled_is_damaged(
+    cache: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    model = convert(small(), EXAMPLE, SHAPE)
+    compile_for_cpu(model, "fp32")
+    (path,) = cache.glob("*/compiled.blob")
+    path.write_bytes(path.read_bytes()[:-100])
+    asked = compiled_anew(monkeypatch)
+    with caplog.at_level(logging.WARNING):
+        compile_for_cpu(model, "fp32")
+        compile_for_cpu(model, "fp32")
+    assert "is damaged and made again" in caplog.text
+    assert len(asked) == 1
 
 
 def test_without_a_place_to_keep_it_it_works_all_the_same(
