@@ -23,13 +23,14 @@ import typer
 from benchmarks.roofline import count_work, floor_s, measure_device, seconds
 from rtpose.bench.machine import describe
 from rtpose.checkpoint import Checkpoint, load_checkpoint
+from rtpose.cpu_precision import possible_precisions
 from rtpose.detector import load_detector
 from rtpose.engines import parity
 from rtpose.engines.available import ENGINES, why_not
 from rtpose.engines.base import Engine
 from rtpose.engines.batches import BUCKETS
 from rtpose.engines.eager import EagerEngine
-from rtpose.engines.openvino import OpenVinoEngine, possible_precisions
+from rtpose.engines.openvino import OpenVinoEngine
 from rtpose.engines.select import select_device, select_engine
 from rtpose.photographs import photographed_people
 from rtpose.shipped import find_weights, shipped_networks
@@ -147,7 +148,7 @@ def _in_every_precision(kind: str, checkpoint: Checkpoint, device: str) -> Itera
     if kind != "openvino":
         yield select_engine(kind, checkpoint, device).engine
         return
-    for precision in possible_precisions(checkpoint):
+    for precision in possible_precisions(measured=bool(checkpoint.peaks)):
         yield OpenVinoEngine(checkpoint, precision)
 
 

@@ -15,8 +15,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 
 from rtpose.errors import RtposeError
-from rtpose.network import Architecture, DCHourglass
-from rtpose.quantised import convolutions
+from rtpose.network import Architecture, DCHourglass, eight_bit_convolutions
 from rtpose.skeleton import SKELETONS, Skeleton
 from rtpose.weights_file import write_weights
 
@@ -66,7 +65,8 @@ class Checkpoint:
     about : dict of str to str
         Data, scores, date: for people, nothing depends on it.
     peaks : dict of str to float
-        What `rtpose.quantised` needs to compute it in eight bits; empty if nobody measured it.
+        What the inputs of its `eight_bit_convolutions` seldom exceed; empty if nobody measured
+        it. They are rectified, so that 0 is what they never fall below.
     """
 
     network: DCHourglass
@@ -127,7 +127,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     network = DCHourglass(architecture)
     _check_tensors(path, tensors, network.state_dict())
     network.load_state_dict(tensors)
-    if peaks and (peaks.keys() != convolutions(network).keys() or min(peaks.values()) < 0):
+    known = set(eight_bit_convolutions(network))
+    if peaks and (peaks.keys() != known or min(peaks.values()) < 0):
         raise RtposeError(f"{path}: the peaks in its metadata are not those of its architecture")
     about = {k: v for k, v in metadata.items() if k not in _KEYS}
     return Checkpoint(network.eval(), skeleton, input_size, calibration, about, peaks)

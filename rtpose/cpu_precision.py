@@ -44,9 +44,16 @@ def check_precision(precision: str) -> None:
         )
 
 
-def has_bfloat16() -> bool:
-    """Whether the processor has instructions for it."""
-    return "BF16" in capabilities()
+def possible_precisions(*, measured: bool) -> list[str]:
+    """What this processor can compute a network in.
+
+    Parameters
+    ----------
+    measured : bool
+        Whether it is known between what the network's inputs lie, which eight bits need.
+    """
+    bfloat16 = "BF16" in capabilities()
+    return ["fp32", *["bf16"] * bfloat16, *["int8"] * measured]
 
 
 def time_precisions(

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Protocol, cast
 
 import numpy as np
@@ -11,7 +12,12 @@ import torch
 from torch import Tensor, nn
 
 from rtpose.cache import network_hash
-from rtpose.cpu_precision import has_bfloat16, time_precisions, worthwhile
+from rtpose.cpu_precision import (
+    check_precision,
+    possible_precisions,
+    time_precisions,
+    worthwhile,
+)
 from rtpose.errors import RtposeError, first_line
 from rtpose.letterbox import (
     Letterbox,
@@ -24,6 +30,7 @@ from rtpose.offline import import_ultralytics
 from rtpose.on_device import Picture, letterbox_frames, own_stream, read_people, upload
 from rtpose.openvino_model import compile_for_cpu, convert
 from rtpose.pose import FloatArray
+from rtpose.quantised import Range, quantise
 from rtpose.shipped import shipped_detector
 from rtpose.yolo import PersonNetwork, load_model, read_predictions, suppress_overlaps
 
@@ -35,10 +42,6 @@ ultralytics' 0.7 leaves doubles on people in motion; its older 0.45 loses people
 
 LIMIT = 100
 """Most people in one picture; COCO's own limit."""
-
-_ON_CPU = ("fp32", "bf16")
-"""Precisions of OpenVINO's detector. Eight bits were tried: quicker, but they cost
-a point of AP and more."""
 
 Detections = tuple[FloatArray, FloatArray]
 """Boxes (N, 4) float32 xyxy in pixels of the picture, counted from its edges and inside it, and
@@ -115,7 +118,7 @@ def load_detector(
         detector was made for (640 for ultralytics' own).
     engine : {"openvino", "torch"}, optional
         None is OpenVINO on the CPU and torch elsewhere. Only for our detectors.
-    precision : {"fp32", "bf16", "fp16"}, optional
+    precision : {"fp32", "bf16", "fp16", "int8"}, optional
         None is the fastest that the device computes in: fp16 on CUDA, on CPUs see
         `rtpose.cpu_precision`. Only for our detectors.
     threads : int, optional
@@ -141,6 +144,7 @@ def load_detector(
         device,
         size or info.size,
         confidence=info.confidence,
+        ranges=info.ranges,
         engine=engine,
         precision=precision,
         threads=threads,
@@ -160,6 +164,8 @@ class PersonDetector(Detector):
         See `load_detector`.
     confidence : float
         Least score where a call names none.
+    ranges : dict of str to (float, float)
+        See `rtpose.yolo.DetectorInfo`; without them eight bits are left out.
     """
 
     def __init__(
@@ -169,18 +175,19 @@ class PersonDetector(Detector):
         size: int,
         *,
         confidence: float = 0.35,
+        ranges: Mapping[str, Range] = MappingProxyType({}),
         engine: str | None = None,
         precision: str | None = None,
         threads: int | None = None,
     ) -> None:
         engine = engine or ("openvino" if device == "cpu" else "torch")
-        network = PersonNetwork(model).eval().requires_grad_(False)
+        model.requires_grad_(False)
         if engine == "openvino":
             if device != "cpu":
                 raise RtposeError(f"the openvino detector runs on cpu, not on {device}")
-            self._predict, self.precision = _openvino(network, precision, threads)
+            self._predict, self.precision = _openvino(model, ranges, precision, threads)
         elif engine == "torch":
-            self._predict, self.precision = _torch(network, device, precision)
+            self._predict, self.precision = _torch(PersonNetwork(model).eval(), device, precision)
         else:
             raise RtposeError(f"unknown detector engine {engine}: choose openvino or torch")
         self.name = f"person-yolo11n ({engine})"
@@ -299,16 +306,21 @@ def _torch(network: nn.Module, device: str, precision: str | None) -> tuple[Pred
 
 
 def _openvino(
-    network: PersonNetwork, precision: str | None, threads: int | None
+    model: nn.Module, ranges: Mapping[str, Range], precision: str | None, threads: int | None
 ) -> tuple[Predict, str]:
-    example = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
-    graph = convert(network, example, (-1, -1, -1, 3))
+    def graph_in(precision: str) -> Any:
+        network = quantise(model, ranges) if precision == "int8" else model
+        example = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+        return convert(PersonNetwork(network).eval(), example, (-1, -1, -1, 3))
+
     if precision is None:
-        precision = _quickest(network, graph)
-    elif precision not in _ON_CPU:
+        precision = _quickest(network_hash(quantise(model, ranges)), bool(ranges), graph_in)
+    check_precision(precision)
+    if precision == "int8" and not ranges:
         raise RtposeError(
-            f"the openvino detector computes in {', '.join(_ON_CPU)}, not in {precision}"
+            "this detector's inputs were never measured for int8: run python -m training quantise"
         )
+    graph = graph_in(precision)
     requests: dict[tuple[int, ...], Any] = {}
 
     def predict(pictures: Tensor) -> Tensor:
@@ -321,15 +333,16 @@ def _openvino(
     return predict, precision
 
 
-def _quickest(network: PersonNetwork, graph: Any) -> str:
-    if not has_bfloat16():
-        return "fp32"
+def _quickest(network: str, measured: bool, graph_in: Callable[[str], Any]) -> str:
+    possible = possible_precisions(measured=measured)
+    if len(possible) == 1:
+        return possible[0]
     pixels = np.zeros((1, 320, 320, 3), np.uint8)
 
     def compile_in(precision: str) -> Any:
-        return compile_for_cpu(graph, precision, shape=pixels.shape)
+        return compile_for_cpu(graph_in(precision), precision, shape=pixels.shape)
 
-    return worthwhile(time_precisions(network_hash(network), _ON_CPU, compile_in, pixels))
+    return worthwhile(time_precisions(network, possible, compile_in, pixels))
 
 
 def _find(which: str | Path) -> Path:

@@ -112,6 +112,22 @@ class Hourglass(nn.Module):
         return high + functional.interpolate(low, scale_factor=2.0, mode="nearest")
 
 
+def eight_bit_convolutions(network: nn.Module) -> list[str]:
+    """Names of the convolutions that lose little in eight bits: those inside residual blocks.
+
+    Their inputs are normalised and rectified, 0 to about 10. What the blocks add up grows to a
+    thousand on its way through the stacks, and eight bits would keep steps of eight of it: with
+    everything quantised nano lost two points of PCK, like this next to none. The rest, a tenth of
+    the arithmetic, stays as it is.
+    """
+    return [
+        f"{name}.{part}"
+        for name, block in network.named_modules()
+        if isinstance(block, Residual)
+        for part in ("conv1", "conv2", "conv3")
+    ]
+
+
 class DCHourglass(nn.Module):
     """Stacked hourglasses with dense, chain or early connections.
 

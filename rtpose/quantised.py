@@ -1,87 +1,92 @@
 """Convolutions in eight bits, for CPUs: their inputs and weights rounded to 256 steps.
 
-Only those inside residual blocks. Their inputs are normalised and rectified, 0 to about 10, and
-lose little. What the blocks add up grows to a thousand on its way through the stacks, and eight
-bits would keep steps of eight of it: with everything quantised nano lost two points of PCK, like
-this next to none. The rest, a tenth of the arithmetic, stays as it is.
+Which of a network's convolutions lose little by it the network's own file says.
 """
 
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from rtpose.network import DCHourglass, Residual
-
 STEPS = 255
-"""Between nought and the highest input; weights have 127 to each side."""
+"""Between the lowest and the highest input; weights have 127 to each side."""
+
+Range = tuple[float, float]
+"""What an input seldom falls below and seldom exceeds."""
+
+AnyModule = TypeVar("AnyModule", bound=nn.Module)
 
 
 class QuantisedConv2d(nn.Module):
     """A convolution whose input and weights are rounded, in float: OpenVINO makes integers of it.
 
+    Gradients go through the roundings as if there were none, and end where an input is cut off.
+
     Parameters
     ----------
     conv : nn.Conv2d
-    peak : float
-        What lies above counts as this; what lies below 0 as 0.
+    low, high : float
+        What lies outside counts as the nearer of them. Nought always lies inside.
     """
 
     steps: Tensor
     zeros: Tensor
 
-    def __init__(self, conv: nn.Conv2d, peak: float) -> None:
+    def __init__(self, conv: nn.Conv2d, low: float, high: float) -> None:
         super().__init__()
         self.conv = conv
-        # beside the number that is used, so that the peak is part of the network's state
-        self.register_buffer("peak", torch.tensor(peak))
-        self._step = max(peak, 1e-6) / STEPS
-        largest = conv.weight.detach().abs().amax(dim=(1, 2, 3))
-        self.register_buffer("steps", largest.clamp_min(1e-8) / (STEPS // 2))
-        self.register_buffer("zeros", torch.zeros(len(largest), dtype=torch.int32))
+        low, high = min(low, 0.0), max(high, 0.0)
+        # beside the numbers that are used, so that the range is part of the network's state
+        self.register_buffer("range", torch.tensor([low, high]))
+        self._step = max(high - low, 1e-6) / STEPS
+        self._nought = round(-low / self._step)
+        self.register_buffer("steps", torch.ones(conv.out_channels))
+        self.register_buffer("zeros", torch.zeros(conv.out_channels, dtype=torch.int32))
+        self.fit_steps()
+
+    def fit_steps(self) -> None:
+        """Take the steps from the weights; to be called again once these have changed."""
+        largest = self.conv.weight.detach().abs().amax(dim=(1, 2, 3))
+        self.steps.copy_(largest.clamp_min(1e-8) / (STEPS // 2))
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, H, W) -> (N, D, H, W), as the convolution does."""
-        half = STEPS // 2
-        x = torch.fake_quantize_per_tensor_affine(x, self._step, 0, 0, STEPS)
+        conv, half = self.conv, STEPS // 2
+        x = torch.fake_quantize_per_tensor_affine(x, self._step, self._nought, 0, STEPS)
         weight = torch.fake_quantize_per_channel_affine(
-            self.conv.weight, self.steps, self.zeros, 0, -half, half
+            conv.weight, self.steps, self.zeros, 0, -half, half
         )
-        return functional.conv2d(x, weight, self.conv.bias, padding=self.conv.padding)
-
-
-def convolutions(network: DCHourglass) -> dict[str, nn.Conv2d]:
-    """The convolutions that are quantised, by their names in the network."""
-    return {
-        f"{name}.{part}": getattr(block, part)
-        for name, block in network.named_modules()
-        if isinstance(block, Residual)
-        for part in ("conv1", "conv2", "conv3")
-    }
+        return functional.conv2d(
+            x, weight, conv.bias, conv.stride, conv.padding, conv.dilation, conv.groups
+        )
 
 
 @contextmanager
-def watch_peaks(network: DCHourglass) -> Iterator[dict[str, list[Tensor]]]:
-    """Note, while the network runs, the highest input of each of its `convolutions`.
+def watch_inputs(network: nn.Module, names: Collection[str]) -> Iterator[dict[str, list[Tensor]]]:
+    """Note, while a network runs, between what the inputs of some of its modules lie.
 
     Yields
     ------
-    dict of str to list of (N,) Tensor
-        One for each batch that came by, its highest value for each person.
+    dict of str to list of (N, 2) Tensor
+        One for each batch that came by: the lowest and the highest value for each picture.
     """
-    seen: dict[str, list[Tensor]] = {name: [] for name in convolutions(network)}
+    seen: dict[str, list[Tensor]] = {name: [] for name in names}
 
     def note(name: str) -> object:
-        return lambda conv, inputs: seen[name].append(inputs[0].flatten(1).amax(dim=1).cpu())
+        def hook(module: nn.Module, inputs: tuple[Tensor]) -> None:
+            seen[name].append(torch.stack(inputs[0].flatten(1).aminmax(dim=1), dim=1).cpu())
+
+        return hook
 
     hooks = [
-        conv.register_forward_pre_hook(note(name))  # type: ignore[arg-type]
-        for name, conv in convolutions(network).items()
+        network.get_submodule(name).register_forward_pre_hook(note(name))  # type: ignore[arg-type]
+        for name in names
     ]
     try:
         yield seen
@@ -90,23 +95,27 @@ def watch_peaks(network: DCHourglass) -> Iterator[dict[str, list[Tensor]]]:
             hook.remove()
 
 
-def quantise(network: DCHourglass, peaks: Mapping[str, float]) -> DCHourglass:
-    """A copy of the network with its `convolutions` in eight bits.
+def quantise(network: AnyModule, ranges: Mapping[str, Range]) -> AnyModule:
+    """The network with some convolutions in eight bits; it has its weights in common with it.
 
     Parameters
     ----------
-    network : DCHourglass
-        In evaluation mode, float32, on the CPU.
-    peaks : dict of str to float
-        For each of the `convolutions` what its input seldom exceeds: the mean over people of the
-        highest value is right, as one outlier would cost all others their steps.
+    network : nn.Module
+        In float32.
+    ranges : dict of str to (float, float)
+        Of the input of each of these convolutions. The mean over pictures of the highest value is
+        right for its upper end, as one outlier would cost all others their steps.
 
-    Returns
-    -------
-    DCHourglass
+    Raises
+    ------
+    AttributeError
+        If the network has no convolution of such a name.
     """
-    made = copy.deepcopy(network)
-    for name, conv in convolutions(made).items():
-        block, _, part = name.rpartition(".")
-        setattr(made.get_submodule(block), part, QuantisedConv2d(conv, peaks[name]))
-    return made.eval()
+    made = copy.deepcopy(network, {id(weight): weight for weight in network.parameters()})
+    for name, (low, high) in ranges.items():
+        parent, _, leaf = name.rpartition(".")
+        conv = made.get_submodule(name)
+        if not isinstance(conv, nn.Conv2d):
+            raise AttributeError(f"{name} is no convolution")
+        setattr(made.get_submodule(parent), leaf, QuantisedConv2d(conv, low, high))
+    return made

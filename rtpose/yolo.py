@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from rtpose.errors import RtposeError
 from rtpose.offline import import_ultralytics
 from rtpose.pose import FloatArray
+from rtpose.quantised import Range
 from rtpose.weights_file import write_weights
 
 FORMAT = "rtpose.detector/1"
@@ -44,6 +45,8 @@ class DetectorInfo:
         Score below which its detections are best left out.
     yaml : dict
         ultralytics' description of the architecture.
+    ranges : dict of str to (float, float)
+        Between what the inputs of its `eight_bit_convolutions` lie; empty if nobody measured it.
     notes : dict of str to str
         Data, scores, date, licence: for people.
     """
@@ -52,6 +55,7 @@ class DetectorInfo:
     confidence: float
     yaml: dict[str, Any]
     notes: dict[str, str]
+    ranges: dict[str, Range] = field(default_factory=dict)
 
 
 class PersonNetwork(nn.Module):
@@ -122,6 +126,22 @@ def person_only(model: Any, row: int) -> nn.Module:
     return cast(nn.Module, model)
 
 
+def eight_bit_convolutions(model: nn.Module) -> list[str]:
+    """Names of the convolutions that can do with eight bits: all but the ends.
+
+    The first one sees the picture itself, and has but three channels; the last ones give the
+    answers, whose steps would be seen.
+    """
+    head = model.get_submodule("model")[-1]  # type: ignore[index]
+    last = {*(branch[-1] for branch in (*head.cv2, *head.cv3)), head.dfl.conv}
+    names = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Conv2d) and module not in last
+    ]
+    return names[1:]
+
+
 def save_model(model: nn.Module, info: DetectorInfo, path: Path) -> None:
     """Write a one-class model; see `rtpose.weights_file.write_weights`."""
     metadata = {
@@ -129,6 +149,7 @@ def save_model(model: nn.Module, info: DetectorInfo, path: Path) -> None:
         "size": str(info.size),
         "confidence": str(info.confidence),
         "yaml": json.dumps(info.yaml),
+        "ranges": json.dumps(info.ranges),
         **info.notes,
     }
     write_weights(path, model.state_dict(), metadata)
@@ -155,6 +176,8 @@ def load_model(path: Path) -> tuple[nn.Module, DetectorInfo]:
     except RtposeError as error:
         raise RtposeError(f"{path}: {error}") from error
     _check_tensors(model.state_dict(), tensors, path)
+    if info.ranges and info.ranges.keys() != set(eight_bit_convolutions(model)):
+        raise RtposeError(f"{path}: the ranges in its metadata are not those of its architecture")
     model.load_state_dict({key: value.float() for key, value in tensors.items()})
     return model.eval(), info
 
@@ -257,15 +280,19 @@ def _check_yaml(yaml: dict[str, Any]) -> None:
 def _read_info(metadata: dict[str, str], path: Path) -> DetectorInfo:
     if metadata.get("format") != FORMAT:
         raise RtposeError(f"{path}: no rtpose detector (its metadata lacks format {FORMAT})")
-    own = ("format", "size", "confidence", "yaml")
+    own = ("format", "size", "confidence", "yaml", "ranges")
     try:
         return DetectorInfo(
             int(metadata["size"]),
             float(metadata["confidence"]),
             json.loads(metadata["yaml"]),
             {key: value for key, value in metadata.items() if key not in own},
+            {
+                str(name): (float(low), float(high))
+                for name, (low, high) in json.loads(metadata.get("ranges", "{}")).items()
+            },
         )
-    except (KeyError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RtposeError(f"{path}: broken detector metadata: {error}") from error
 
 

@@ -23,7 +23,8 @@ from rtpose.engines.faults import is_out_of_memory
 from rtpose.engines.select import select_device
 from rtpose.errors import RtposeError
 from rtpose.metrics import COLUMNS, columns
-from rtpose.quantised import watch_peaks
+from rtpose.network import eight_bit_convolutions
+from rtpose.quantised import watch_inputs
 from rtpose.skeleton import BODY21
 from training.average_precision import DetectionScores
 from training.calibrate import calibration_error, fit_calibration, right_or_wrong
@@ -33,6 +34,7 @@ from training.config import TrainConfig, read_config
 from training.cut import cut as cut_network
 from training.data import report
 from training.detector import DetectorConfig, evaluate_detector, record_scores, train_detector
+from training.eight_bits import quantise_detector
 from training.fit import fit
 from training.grow import grow as grow_network
 from training.parallel import join_processes
@@ -212,23 +214,41 @@ def detector(
     confidence: Annotated[float, typer.Option(help="Least score it is made for.")] = 0.35,
 ) -> None:
     """Fine-tune a person detector, and score it on pictures that training never saw."""
-    settings = DetectorConfig()
     labels = data / "train.json.gz"
-    made = train_detector(start, labels, data, out, settings, size, confidence)
-    scores = evaluate_detector(made, labels, data, settings)
-    record_scores(out, scores)
-    _print_detector(scores)
+    made = train_detector(start, labels, data, out, DetectorConfig(), size, confidence)
+    _report_detector(made, data)
+
+
+@app.command()
+def quantise(
+    start: Annotated[Path, typer.Argument(help="A person detector of ours.")],
+    data: DataOption,
+    out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
+) -> None:
+    """Teach a person detector to answer in eight bits as in float, and score it."""
+    made = quantise_detector(start, data / "train.json.gz", data, out)
+    _report_detector(made, data)
 
 
 @app.command()
 def score_detector(
     weights: Annotated[Path, typer.Argument(help="A YOLO11 .pt that knows persons, or ours.")],
     data: DataOption,
+    precision: Annotated[
+        str | None, typer.Option(help="fp32, int8 or bf16; the quickest without it.")
+    ] = None,
 ) -> None:
     """Score a person detector on the pictures that its training holds back."""
-    settings = DetectorConfig()
     labels = data / "train.json.gz"
-    _print_detector(evaluate_detector(weights, labels, data, settings))
+    scores = evaluate_detector(weights, labels, data, DetectorConfig(), precision=precision)
+    _print_detector(scores)
+
+
+def _report_detector(path: Path, data: Path) -> None:
+    labels = data / "train.json.gz"
+    scores = evaluate_detector(path, labels, data, DetectorConfig(), precision="fp32")
+    record_scores(path, scores)
+    _print_detector(scores)
 
 
 def _print_detector(scores: dict[int, DetectionScores]) -> None:
@@ -249,9 +269,10 @@ def calibrate(
     skeleton = checkpoint.skeleton
     dataset = find_dataset(data)
     people = dataset.read("val", skeleton)
-    with watch_peaks(checkpoint.network) as seen:
+    names = eight_bit_convolutions(checkpoint.network)
+    with watch_inputs(checkpoint.network, names) as seen:
         scored = predict(people, dataset.pictures, EagerEngine(checkpoint), skeleton)
-    peaks = {name: float(torch.cat(each).mean()) for name, each in seen.items()}
+    peaks = {name: float(torch.cat(each)[:, 1].mean()) for name, each in seen.items()}
     scores, right = right_or_wrong(scored, skeleton)
     calibration = fit_calibration(scores, right)
     chances = calibration(torch.from_numpy(scores)).numpy()

@@ -182,7 +182,7 @@ def evaluate_detector(
     pictures: Path,
     config: DetectorConfig,
     sizes: tuple[int, ...] = (320, 416, 640),
-    engine: str | None = None,
+    precision: str | None = None,
 ) -> dict[int, DetectionScores]:
     """Score a detector on the held-back pictures at several input sizes.
 
@@ -193,12 +193,12 @@ def evaluate_detector(
     labels, pictures, config
         As for `train_detector`; the same seed and counts give the same held-back pictures.
     sizes : tuple of int
-    engine : str, optional
+    precision : str, optional
         See `load_detector`.
     """
     held_back = split_pictures(labels, pictures, config).held_back
     return {
-        size: score_pictures(load_detector(detector, "cpu", size, engine=engine), held_back)
+        size: score_pictures(load_detector(detector, "cpu", size, precision=precision), held_back)
         for size in sizes
     }
 
@@ -282,7 +282,7 @@ def fine_tune(
         [{"params": weights, "weight_decay": 1e-3}, {"params": biases, "weight_decay": 0.0}],
         lr=config.learning_rate,
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: _rate(i, config.steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda i: rate_share(i, config.steps))
     began = time.monotonic()
     for step in range(1, config.steps + 1):
         size = int(random.choice(config.sizes))
@@ -299,10 +299,7 @@ def fine_tune(
         nn.utils.clip_grad_norm_(model.parameters(), 10.0)
         optimizer.step()
         schedule.step()
-        decay = min(config.ema, step / (step + 10))
-        with torch.no_grad():
-            for kept, new in zip(average.parameters(), model.parameters(), strict=True):
-                kept.lerp_(new, 1 - decay)
+        average_into(average, model, step, config.ema)
         if step % LOG_EVERY == 0:
             rate = step / (time.monotonic() - began)
             # The loss comes as box, class and distance part, each times the number of pictures.
@@ -321,6 +318,22 @@ def blend_models(first: nn.Module, second: nn.Module, share: float) -> nn.Module
     return mixed
 
 
+@torch.no_grad()
+def average_into(average: nn.Module, model: nn.Module, step: int, ema: float) -> None:
+    """Move the averaged weights towards the model's; in the first steps more than `ema` says."""
+    decay = min(ema, step / (step + 10))
+    for kept, new in zip(average.parameters(), model.parameters(), strict=True):
+        kept.lerp_(new, 1 - decay)
+
+
+def rate_share(step: int, steps: int) -> float:
+    """Share of the peak learning rate at a step: see `DetectorConfig.learning_rate`."""
+    warm = max(1, steps // 20)
+    if step < warm:
+        return (step + 1) / warm
+    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+
+
 def stack_pictures(images: list[Any]) -> Tensor:
     """B pictures (S, S, 3) uint8 BGR to (B, 3, S, S) float RGB, 0 to 1, as YOLO trains."""
     return torch.from_numpy(np.stack(images)[..., ::-1].copy()).permute(0, 3, 1, 2) / 255
@@ -336,13 +349,6 @@ def targets(boxes: list[Any], size: int) -> dict[str, Tensor]:
         "cls": torch.zeros(len(flat), 1),
         "bboxes": torch.cat([centre, side], dim=1),
     }
-
-
-def _rate(step: int, steps: int) -> float:
-    warm = max(1, steps // 20)
-    if step < warm:
-        return (step + 1) / warm
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
 
 
 def _ap(model: nn.Module, pictures: list[LabelledPicture], size: int) -> float:

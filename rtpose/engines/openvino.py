@@ -13,7 +13,12 @@ from torch import Tensor, nn
 
 from rtpose.cache import find_entry, keep, network_hash
 from rtpose.checkpoint import Checkpoint
-from rtpose.cpu_precision import check_precision, has_bfloat16, time_precisions, worthwhile
+from rtpose.cpu_precision import (
+    check_precision,
+    possible_precisions,
+    time_precisions,
+    worthwhile,
+)
 from rtpose.engines import parity
 from rtpose.engines.base import no_heatmaps
 from rtpose.engines.batches import Batches
@@ -27,11 +32,6 @@ from rtpose.quantised import quantise
 log = logging.getLogger(__name__)
 
 _VERDICT = "parity.json"
-
-
-def possible_precisions(checkpoint: Checkpoint) -> list[str]:
-    """What this processor can compute a network in; eight bits need its peaks."""
-    return ["fp32", *["bf16"] * has_bfloat16(), *["int8"] * bool(checkpoint.peaks)]
 
 
 class OpenVinoEngine:
@@ -72,7 +72,7 @@ class OpenVinoEngine:
             self._use(precision, self._network(precision))
 
     def _use_quickest(self) -> None:
-        names = possible_precisions(self._checkpoint)
+        names = possible_precisions(measured=bool(self._checkpoint.peaks))
         networks = {name: self._network(name) for name in names}
         pixels = np.zeros((1, 3, self.input_size, self.input_size), np.uint8)
 
@@ -114,7 +114,8 @@ class OpenVinoEngine:
                     "this network's inputs were never measured for int8: run python -m training "
                     "calibrate on it"
                 )
-            network = quantise(network, self._checkpoint.peaks)
+            ranges = {name: (0.0, peak) for name, peak in self._checkpoint.peaks.items()}
+            network = quantise(network, ranges)
         flip = self._checkpoint.skeleton.flip if self._flip_test else None
         return HeatmapNetwork(network, flip).eval()
 

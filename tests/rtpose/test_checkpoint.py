@@ -9,7 +9,7 @@ from safetensors.torch import save_file
 
 from rtpose.checkpoint import Calibration, Checkpoint, load_checkpoint, save_checkpoint
 from rtpose.errors import RtposeError
-from rtpose.quantised import convolutions
+from rtpose.network import eight_bit_convolutions
 
 
 @pytest.fixture
@@ -45,7 +45,7 @@ def test_round_trip(path: Path, tiny: Checkpoint):
 
 def test_peaks_come_back_and_must_fit(path: Path, tiny: Checkpoint):
     assert load_checkpoint(path).peaks == {}
-    peaks = dict.fromkeys(convolutions(tiny.network), 2.5)
+    peaks = dict.fromkeys(eight_bit_convolutions(tiny.network), 2.5)
     save_checkpoint(path, replace(tiny, peaks=peaks))
     assert load_checkpoint(path).peaks == peaks
     for bad in ({**peaks, "stem.9": 1.0}, {**peaks, "stem.3.conv1": -1.0}):

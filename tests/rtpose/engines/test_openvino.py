@@ -8,13 +8,15 @@ import platformdirs
 import pytest
 import torch
 
+from rtpose import cpu_precision
 from rtpose.cache import entries
 from rtpose.checkpoint import Checkpoint
 from rtpose.engines import openvino, parity
 from rtpose.engines.openvino import OpenVinoEngine
 from rtpose.engines.parity import Parity
 from rtpose.errors import RtposeError
-from rtpose.quantised import watch_peaks
+from rtpose.network import eight_bit_convolutions
+from rtpose.quantised import watch_inputs
 
 RIGHT = Parity(100, 0.2, 4.0, 0.9, finite=True)
 WRONG = replace(RIGHT, apart_px=0.7)
@@ -24,9 +26,11 @@ CROPS = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
 @pytest.fixture(scope="module")
 def measured(tiny: Checkpoint) -> Checkpoint:
     """A network that can be computed in eight bits."""
-    with watch_peaks(tiny.network) as seen, torch.inference_mode():
+    names = eight_bit_convolutions(tiny.network)
+    with watch_inputs(tiny.network, names) as seen, torch.inference_mode():
         tiny.network(CROPS)
-    return replace(tiny, peaks={name: float(torch.cat(each).mean()) for name, each in seen.items()})
+    peaks = {name: float(torch.cat(each)[:, 1].mean()) for name, each in seen.items()}
+    return replace(tiny, peaks=peaks)
 
 
 @pytest.fixture
@@ -37,7 +41,7 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Pari
     """
     verdicts: list[Parity] = []
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / name)
-    monkeypatch.setattr(openvino, "has_bfloat16", lambda: True)
+    monkeypatch.setattr(cpu_precision, "capabilities", lambda: ("FP32", "BF16"))
     monkeypatch.setattr(
         openvino,
         "time_precisions",
