@@ -1,4 +1,5 @@
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -14,6 +15,7 @@ from rtpose.yolo import (
     PersonNetwork,
     box_iou,
     build_model,
+    eight_bit_convolutions,
     load_model,
     read_predictions,
     save_model,
@@ -57,6 +59,26 @@ def test_stores_and_loads_the_same_network(shipped, tmp_path):
         model.state_dict().items(), again.state_dict().values(), strict=True
     ):
         assert torch.equal(value, other), key
+
+
+def test_ranges_come_back_and_must_fit(shipped, tmp_path):
+    model, info = shipped
+    path = tmp_path / "copy.safetensors"
+    ranges = dict.fromkeys(eight_bit_convolutions(model), (-0.25, 7.5))
+    save_model(model, replace(info, ranges=ranges), path)
+    assert load_model(path)[1].ranges == ranges
+    save_model(model, replace(info, ranges={**ranges, "model.0.conv": (0.0, 1.0)}), path)
+    with pytest.raises(RtposeError, match="the ranges in its metadata are not those of its"):
+        load_model(path)
+
+
+def test_the_ends_stay_in_float(shipped):
+    """The first convolution sees the picture, the last of each branch are the answers."""
+    model, _ = shipped
+    names = {name for name, module in model.named_modules() if isinstance(module, torch.nn.Conv2d)}
+    ends = {f"model.23.cv{branch}.{level}.2" for branch in (2, 3) for level in range(3)}
+    left = names - set(eight_bit_convolutions(model))
+    assert left == {"model.0.conv", "model.23.dfl.conv", *ends}
 
 
 def test_shipped_file_is_small_and_says_what_it_is(shipped):

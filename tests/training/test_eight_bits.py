@@ -46,7 +46,7 @@ def test_sides_count_where_there_is_a_person():
 
 
 def test_ranges_are_of_every_convolution_and_of_its_inputs(pictures):
-    model, info = load_model(shipped_detector())
+    model, _ = load_model(shipped_detector())
     ranges = measure_ranges(model, pictures, 96, TINY)
     assert ranges.keys() == set(eight_bit_convolutions(model))
     # SiLU's least value is -0.2785, and a bottleneck adds two of it
@@ -56,7 +56,7 @@ def test_ranges_are_of_every_convolution_and_of_its_inputs(pictures):
 
 
 def test_teaching_brings_eight_bits_nearer_and_leaves_float_near(pictures):
-    model, info = load_model(shipped_detector())
+    model, _ = load_model(shipped_detector())
     ranges = measure_ranges(model, pictures, 96, TINY)
     # so coarse that there is something to learn in a few steps
     ranges = {name: (low, high / 2) for name, (low, high) in ranges.items()}

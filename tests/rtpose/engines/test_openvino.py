@@ -1,5 +1,9 @@
 """The quickest precision is used, as long as its answers are those of the eager network."""
 
+import os
+import platform
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -103,6 +107,33 @@ def test_eight_bits_answer_nearly_as_float(asked: list[Parity], measured: Checkp
         want = measured.network(CROPS)
     assert not torch.equal(have, want)
     torch.testing.assert_close(have, want, rtol=0.5, atol=0.1 * float(want.max()))
+
+
+ON_AN_OLDER_PROCESSOR = """
+from rtpose.checkpoint import load_checkpoint
+from rtpose.engines import parity
+from rtpose.engines.eager import EagerEngine
+from rtpose.engines.openvino import OpenVinoEngine
+from rtpose.shipped import find_weights
+nano = load_checkpoint(find_weights("nano"))
+print(parity.check(EagerEngine(nano, "cpu"), OpenVinoEngine(nano, "int8"), nano.input_size).holds)
+"""
+
+
+@pytest.mark.skipif(platform.machine() not in ("x86_64", "AMD64"), reason="no x86 processor")
+@pytest.mark.parametrize("instructions", ["AVX2", "AVX512_CORE"])
+def test_eight_bits_hold_without_instructions_for_them(tmp_path: Path, instructions: str):
+    """Before VNNI sums of two products could overflow: laptops of before 2020 are like that."""
+    done = subprocess.run(
+        [sys.executable, "-c", ON_AN_OLDER_PROCESSOR],
+        capture_output=True, text=True, check=False,
+        env=os.environ | {
+            "ONEDNN_MAX_CPU_ISA": instructions,
+            "XDG_CACHE_HOME": str(tmp_path),
+            "PYTHONPATH": str(Path(__file__).parents[3]),
+        },
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
 
 
 @pytest.mark.parametrize("flip_test", [False, True])
