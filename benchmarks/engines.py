@@ -33,7 +33,8 @@ from rtpose.engines.eager import EagerEngine
 from rtpose.engines.openvino import OpenVinoEngine
 from rtpose.engines.select import select_device, select_engine
 from rtpose.photographs import photographed_people
-from rtpose.shipped import find_weights, shipped_networks
+from rtpose.shipped import find_weights, shipped_detector, shipped_networks
+from rtpose.yolo import load_model
 
 RESULTS = Path(__file__).parent / "results"
 
@@ -90,18 +91,28 @@ def time_engines(
     return rows
 
 
-def time_detector(rounds: int) -> dict[str, object]:
+def time_detector(rounds: int) -> list[dict[str, object]]:
     """Milliseconds of the detector for one photograph, letterbox and suppression included."""
-    detector = load_detector()
+    _, info = load_model(shipped_detector())
+    possible = possible_precisions(measured=bool(info.ranges))
+    detectors = [load_detector(precision=precision) for precision in possible]
     image, _ = photographed_people()[0]
-    times = 1e3 * np.array(seconds(lambda: detector(image), "cpu", 5 * rounds))
-    low, middle, high = np.percentile(times, (25, 50, 75))
-    return {
-        "detector": f"{detector.name}, {detector.size} px, {detector.precision}",
-        "ms": round(middle, 2),
-        "ms_p25": round(low, 2),
-        "ms_p75": round(high, 2),
-    }
+    taken: list[list[float]] = [[] for _ in detectors]
+    for _ in range(rounds):
+        for detector, times in zip(detectors, taken, strict=True):
+            times += seconds(partial(detector, image), "cpu", 5)
+    rows = []
+    for detector, times in zip(detectors, taken, strict=True):
+        low, middle, high = 1e3 * np.percentile(times, (25, 50, 75))
+        rows.append(
+            {
+                "detector": f"{detector.name}, {detector.size} px, {detector.precision}",
+                "ms": round(middle, 2),
+                "ms_p25": round(low, 2),
+                "ms_p75": round(high, 2),
+            }
+        )
+    return rows
 
 
 def main(
@@ -134,7 +145,7 @@ def main(
         "missing": missing,
         "parity": checks,
         "speed": time_engines(engines, batches, rounds),
-        "detector": time_detector(rounds) if device == "cpu" else None,
+        "detector": time_detector(rounds) if device == "cpu" else [],
     }
     text = _markdown(record)
     print(text)
@@ -163,11 +174,11 @@ def _gpu(device: str) -> dict[str, str]:
 
 
 def _markdown(record: dict[str, object]) -> str:
-    machine, missing, checks, speed = (
-        record[name] for name in ("machine", "missing", "parity", "speed")
+    machine, missing, checks, speed, detectors = (
+        record[name] for name in ("machine", "missing", "parity", "speed", "detector")
     )
     assert isinstance(machine, dict) and isinstance(missing, dict)
-    assert isinstance(checks, list) and isinstance(speed, list)
+    assert isinstance(checks, list) and isinstance(speed, list) and isinstance(detectors, list)
     lines = [
         "# Speed of the engines",
         "",
@@ -200,10 +211,14 @@ def _markdown(record: dict[str, object]) -> str:
         ),
         "",
     ]
-    if isinstance(detector := record["detector"], dict):
+    if detectors:
         lines += [
-            f"Detector ({detector['detector']}), one photograph: {detector['ms']} ms, middle half "
-            f"{detector['ms_p25']} to {detector['ms_p75']}.",
+            "| detector, one photograph | ms, median | middle half |",
+            "|---|---|---|",
+            *(
+                f"| {d['detector']} | {d['ms']} | {d['ms_p25']} to {d['ms_p75']} |"
+                for d in detectors
+            ),
             "",
         ]
     return "\n".join(lines)

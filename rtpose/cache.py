@@ -7,10 +7,12 @@ what its files must hash to: what was copied from another machine or is damaged 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import inspect
 import json
 import logging
+import math
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -22,6 +24,13 @@ import torch
 from torch import nn
 
 log = logging.getLogger(__name__)
+
+LIMITS = {"openvino": 500e6}
+"""Bytes that the entries of a kind may take; those unused for longest go.
+
+A picture of another shape is another entry, and a second's work; TensorRT's engines take minutes
+to build, and stay.
+"""
 
 _ABOUT = "entry.json"
 
@@ -74,6 +83,7 @@ def find_entry(kind: str, key: Mapping[str, str]) -> Path | None:
         return None
     fault = _fault(folder, key)
     if fault is None:
+        _mark_used(folder)
         return folder
     discard(folder, fault)
     return None
@@ -107,6 +117,7 @@ def keep(kind: str, key: Mapping[str, str], write: Callable[[Path], object]) -> 
             (made / _ABOUT).write_text(json.dumps(about, indent=1) + "\n")
             if not folder.exists():
                 made.rename(folder)
+        _trim(kind)
     except OSError as error:
         log.info("what was made is not kept: %s", error)
 
@@ -128,6 +139,27 @@ def clear() -> list[Entry]:
         if kind.is_dir():
             shutil.rmtree(kind)
     return gone
+
+
+def _mark_used(folder: Path) -> None:
+    with contextlib.suppress(OSError):  # a cache that may only be read
+        (folder / _ABOUT).touch()
+
+
+def _last_used(folder: Path) -> float:
+    about = folder / _ABOUT
+    return about.stat().st_mtime if about.exists() else 0.0
+
+
+def _trim(kind: str) -> None:
+    """Remove what was not used for longest, until a kind's entries are within its limit."""
+    found = [entry for entry in entries() if entry.kind == kind]
+    total = sum(entry.size for entry in found)
+    for entry in sorted(found, key=lambda e: _last_used(e.folder)):
+        if total <= LIMITS.get(kind, math.inf):
+            break
+        shutil.rmtree(entry.folder, ignore_errors=True)
+        total -= entry.size
 
 
 def _folder(kind: str, key: Mapping[str, str]) -> Path:

@@ -1,8 +1,8 @@
 """In which precision a CPU computes a network: the quickest, timed once and kept.
 
-What a processor has instructions for says little about what is quick. On an AMD EPYC bfloat16
-halves the time of both networks; on an Intel Xeon whose virtual machine hides AMX, and leaves
-AVX512's bfloat16, it takes up to half as long again as float32, and eight bits about half of it.
+What a processor has instructions for says little about what is quick. On an Intel Xeon whose
+virtual machine hides AMX, and leaves AVX512's bfloat16, that takes as long as float32 or half as
+long again, and eight bits about half as long.
 """
 
 from __future__ import annotations

@@ -26,15 +26,23 @@ from rtpose.metrics import COLUMNS, columns
 from rtpose.network import eight_bit_convolutions
 from rtpose.quantised import watch_inputs
 from rtpose.skeleton import BODY21
-from training.average_precision import DetectionScores
 from training.calibrate import calibration_error, fit_calibration, right_or_wrong
 from training.compare import VARIANTS, markdown, write_results
 from training.compare import compare as run_comparison
 from training.config import TrainConfig, read_config
 from training.cut import cut as cut_network
 from training.data import report
-from training.detector import DetectorConfig, evaluate_detector, record_scores, train_detector
-from training.eight_bits import quantise_detector
+from training.detector import (
+    PARTIAL_SOURCES,
+    DetectorConfig,
+    Evaluation,
+    evaluate_detector,
+    record_scores,
+    split_pictures,
+    train_detector,
+)
+from training.detector_data import read_labels
+from training.eight_bits import EightBitConfig, quantise_detector
 from training.fit import fit
 from training.grow import grow as grow_network
 from training.parallel import join_processes
@@ -226,7 +234,8 @@ def quantise(
     out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
 ) -> None:
     """Teach a person detector to answer in eight bits as in float, and score it."""
-    made = quantise_detector(start, data / "train.json.gz", data, out)
+    labels = data / "train.json.gz"
+    made = quantise_detector(start, labels, data, out, DetectorConfig(), EightBitConfig())
     _report_detector(made, data)
 
 
@@ -237,25 +246,31 @@ def score_detector(
     precision: Annotated[
         str | None, typer.Option(help="fp32, int8 or bf16; the quickest without it.")
     ] = None,
+    coco: Annotated[
+        bool, typer.Option("--coco", help="On COCO's pictures of val, where some have no box.")
+    ] = False,
 ) -> None:
     """Score a person detector on the pictures that its training holds back."""
-    labels = data / "train.json.gz"
-    scores = evaluate_detector(weights, labels, data, DetectorConfig(), precision=precision)
-    _print_detector(scores)
+    if coco:
+        pictures = read_labels(data / "val.json.gz", data, PARTIAL_SOURCES)
+    else:
+        pictures = split_pictures(data / "train.json.gz", data, DetectorConfig()).held_back
+    _print_detector(evaluate_detector(weights, pictures, precision=precision))
 
 
 def _report_detector(path: Path, data: Path) -> None:
-    labels = data / "train.json.gz"
-    scores = evaluate_detector(path, labels, data, DetectorConfig(), precision="fp32")
-    record_scores(path, scores)
-    _print_detector(scores)
+    held_back = split_pictures(data / "train.json.gz", data, DetectorConfig()).held_back
+    found = evaluate_detector(path, held_back, precision="fp32")
+    record_scores(path, found)
+    _print_detector(found)
 
 
-def _print_detector(scores: dict[int, DetectionScores]) -> None:
-    table = Table("pictures", "AP50", "AP50-95", "precision", "recall")
-    for side, each in scores.items():
-        shown = (each.ap50, each.ap50_95, each.precision, each.recall)
-        table.add_row(f"{side} px", *(f"{value:.1f}" for value in shown))
+def _print_detector(found: dict[int, Evaluation]) -> None:
+    table = Table("pictures", "AP50", "AP50-95", "precision", "recall", "false alarms")
+    for side, each in found.items():
+        s = each.scores
+        shown = (f"{value:.1f}" for value in (s.ap50, s.ap50_95, s.precision, s.recall))
+        table.add_row(f"{side} px", *shown, str(each.false_alarms))
     Console().print(table)
 
 

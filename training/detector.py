@@ -98,6 +98,21 @@ class DetectorSplit:
     held_back: list[LabelledPicture]
 
 
+@dataclass(frozen=True, slots=True)
+class Evaluation:
+    """How a detector does on some pictures.
+
+    Attributes
+    ----------
+    scores : DetectionScores
+    false_alarms : int
+        People it finds, at its own confidence, in the pictures of nobody.
+    """
+
+    scores: DetectionScores
+    false_alarms: int
+
+
 def split_pictures(labels: Path, pictures: Path, config: DetectorConfig) -> DetectorSplit:
     """Split the pictures that carry boxes; only complete sets are chosen on and reported on."""
     held: list[LabelledPicture] = []
@@ -178,36 +193,36 @@ def train_detector(
 
 def evaluate_detector(
     detector: Path | None,
-    labels: Path,
-    pictures: Path,
-    config: DetectorConfig,
+    pictures: list[LabelledPicture],
     sizes: tuple[int, ...] = (320, 416, 640),
     precision: str | None = None,
-) -> dict[int, DetectionScores]:
-    """Score a detector on the held-back pictures at several input sizes.
+) -> dict[int, Evaluation]:
+    """Score a detector at several input sizes.
 
     Parameters
     ----------
     detector : Path or None
         Any file `load_detector` takes; None is the shipped one.
-    labels, pictures, config
-        As for `train_detector`; the same seed and counts give the same held-back pictures.
+    pictures : list of LabelledPicture
     sizes : tuple of int
     precision : str, optional
         See `load_detector`.
     """
-    held_back = split_pictures(labels, pictures, config).held_back
-    return {
-        size: score_pictures(load_detector(detector, "cpu", size, precision=precision), held_back)
-        for size in sizes
-    }
+    of_nobody = [p for p in pictures if not len(p.boxes)]
+    found = {}
+    for size in sizes:
+        network = load_detector(detector, "cpu", size, precision=precision)
+        alarms = sum(len(network(picture.read())[0]) for picture in of_nobody)
+        found[size] = Evaluation(score_pictures(network, pictures), alarms)
+    return found
 
 
-def record_scores(path: Path, scores: dict[int, DetectionScores]) -> None:
+def record_scores(path: Path, found: dict[int, Evaluation]) -> None:
     """Write held-back scores into a detector file's notes."""
     model, info = load_model(path)
     text = "; ".join(
-        f"{size} px: AP50 {s.ap50:.1f}, AP50-95 {s.ap50_95:.1f}" for size, s in scores.items()
+        f"{size} px: AP50 {each.scores.ap50:.1f}, AP50-95 {each.scores.ap50_95:.1f}"
+        for size, each in found.items()
     )
     save_model(model, replace(info, notes={**info.notes, "scores": f"held back: {text}"}), path)
 

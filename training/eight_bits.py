@@ -57,7 +57,14 @@ class EightBitConfig:
     threads: int = 1
 
 
-def quantise_detector(start: Path, labels: Path, pictures: Path, out: Path) -> Path:
+def quantise_detector(
+    start: Path,
+    labels: Path,
+    pictures: Path,
+    out: Path,
+    split: DetectorConfig,
+    config: EightBitConfig,
+) -> Path:
     """Measure a detector's inputs, teach it, and write it with both.
 
     Parameters
@@ -65,17 +72,19 @@ def quantise_detector(start: Path, labels: Path, pictures: Path, out: Path) -> P
     start, out : Path
         Detectors of ours, to read and to write.
     labels, pictures : Path
-        As for `training.detector.train_detector`, whose held-back pictures stay held back.
+        As for `training.detector.train_detector`.
+    split : DetectorConfig
+        That of the detector's training: what it held back stays held back.
+    config : EightBitConfig
 
     Returns
     -------
     Path
         `out`.
     """
-    config = EightBitConfig()
     torch.set_num_threads(config.threads)
     model, info = load_model(start)
-    train = split_pictures(labels, pictures, DetectorConfig()).train
+    train = split_pictures(labels, pictures, split).train
     ranges = measure_ranges(model, train, info.size, config)
     taught = teach(model, ranges, train, config)
     notes = {**info.notes, "eight bits": str(asdict(config))}

@@ -1,6 +1,8 @@
 import json
 import logging
+import os
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
@@ -8,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from rtpose import cache
 from rtpose.cache import clear, entries, find_entry, keep, network_hash
 from rtpose.network import Architecture, DCHourglass
 
@@ -33,6 +36,40 @@ def test_what_is_kept_is_found_by_its_key_only(folder: Path):
     for name in KEY:
         assert find_entry("tensorrt", KEY | {name: "other"}) is None
     assert find_entry("openvino", KEY) is None
+
+
+def of_size(size: int) -> Callable[[Path], object]:
+    return lambda folder: (folder / "model.bin").write_bytes(bytes(size))
+
+
+def test_what_was_not_used_for_longest_goes_when_there_is_too_much(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(cache, "LIMITS", {"openvino": 10_000})
+    keys = [KEY | {"shape": str(i)} for i in range(4)]
+    for key in keys[:3]:
+        keep("openvino", key, of_size(3000))
+        keep("tensorrt", key, of_size(30_000))
+    assert all(find_entry("openvino", key) for key in keys[:3])
+    for age, key in zip((5, 30, 10), keys, strict=False):
+        about = folder / "openvino" / find_entry("openvino", key).name / "entry.json"
+        when = about.stat().st_mtime - age
+        os.utime(about, (when, when))
+    keep("openvino", keys[3], of_size(3000))
+    there = [find_entry("openvino", key) is not None for key in keys]
+    assert there == [True, False, True, True]
+    # an engine takes minutes to build
+    assert sum(entry.kind == "tensorrt" for entry in entries()) == 3
+
+
+def test_what_is_used_counts_as_new(folder: Path):
+    keep("openvino", KEY, write)
+    about = find_entry("openvino", KEY) / "entry.json"
+    os.utime(about, (1e9, 1e9))
+    (made,) = entries()
+    find_entry("openvino", KEY)
+    assert about.stat().st_mtime > 1.5e9
+    assert next(entries()) == made
 
 
 @pytest.mark.parametrize("fault", ["cut", "changed", "gone", "no record", "record broken"])

@@ -99,6 +99,18 @@ def test_engines_agree(pictures):
     assert (torch_one.precision, openvino.precision, info.yaml["nc"]) == ("fp32", "fp32", 80)
 
 
+def test_eight_bits_find_the_same_people(pictures):
+    exact, rounded = (load_detector(precision=name) for name in ("fp32", "int8"))
+    assert (exact.precision, rounded.precision) == ("fp32", "int8")
+    for image in pictures.values():
+        found = exact(image), rounded(image)
+        for (boxes, scores), (others, their_scores) in (found, found[::-1]):
+            sure = scores > 0.5
+            overlap = box_iou(boxes[sure], others)
+            assert overlap.max(axis=1).min() > 0.85
+            assert np.abs(scores[sure] - their_scores[overlap.argmax(axis=1)]).max() < 0.15
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_gpu_agrees_with_cpu(pictures, detector):
     gpu = load_detector(device="cuda")

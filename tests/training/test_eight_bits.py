@@ -1,5 +1,6 @@
 """A detector is taught to answer in eight bits as in float."""
 
+import json
 from dataclasses import replace
 
 import cv2
@@ -9,12 +10,21 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rtpose.photographs import read_photograph
+from rtpose.detector import load_detector
+from rtpose.errors import RtposeError
+from rtpose.photographs import PEOPLE, read_photograph
 from rtpose.quantised import quantise
 from rtpose.shipped import shipped_detector
-from rtpose.yolo import PersonNetwork, eight_bit_convolutions, load_model
+from rtpose.yolo import PersonNetwork, eight_bit_convolutions, load_model, save_model
+from training.detector import DetectorConfig
 from training.detector_data import LabelledPicture
-from training.eight_bits import EightBitConfig, distance, measure_ranges, teach
+from training.eight_bits import (
+    EightBitConfig,
+    distance,
+    measure_ranges,
+    quantise_detector,
+    teach,
+)
 
 TINY = EightBitConfig(steps=8, batch=1, sizes=(96,), mosaic=0.0, measured_on=1, ema=0.3)
 
@@ -71,3 +81,31 @@ def test_teaching_brings_eight_bits_nearer_and_leaves_float_near(pictures):
         )
     assert learnt < 0.7 * rounded
     assert in_float < 0.5 * rounded
+
+
+def test_from_a_detector_without_to_one_with_eight_bits(tmp_path):
+    for name in PEOPLE:
+        cv2.imwrite(str(tmp_path / name), cv2.resize(read_photograph(name), None, fx=0.3, fy=0.3))
+    for i in range(2):
+        noise = np.random.default_rng(i).integers(0, 255, (4, 4, 3)).astype(np.uint8)
+        cv2.imwrite(str(tmp_path / f"{i}.jpg"), cv2.resize(noise, (90, 90)))
+    images = [
+        {"id": i, "file_name": name, "source": source, "boxes_complete": True}
+        for i, (name, source) in enumerate(
+            [*((name, "human_v2") for name in PEOPLE), ("0.jpg", "human_v2"), ("1.jpg", "coco")]
+        )
+    ]
+    boxes = [{"image_id": i, "bbox": [10, 10, 30, 60]} for i in (0, 1)]
+    labels = tmp_path / "train.json"
+    labels.write_text(json.dumps({"images": images, "annotations": boxes}))
+
+    plain, out = tmp_path / "plain.safetensors", tmp_path / "out.safetensors"
+    model, info = load_model(shipped_detector())
+    save_model(model, replace(info, ranges={}), plain)
+    with pytest.raises(RtposeError, match="never measured for int8: run python -m training quant"):
+        load_detector(plain, precision="int8")
+    split = DetectorConfig(held_back=1, chosen_on=1)
+    quantise_detector(plain, labels, tmp_path, out, split, TINY)
+    assert load_model(out)[1].ranges.keys() == set(eight_bit_convolutions(model))
+    assert "eight bits" in load_model(out)[1].notes
+    assert load_detector(out, precision="int8").precision == "int8"
