@@ -1,7 +1,7 @@
 """Teach a person detector to answer alike in float and in eight bits, with one set of weights.
 
-Rounded as it comes, YOLO11n loses two points of AP. Here it learns from its own float answers,
-through the roundings: nothing is labelled, and nothing is forgotten of what it finds.
+Rounding alone would cost AP. Here the detector learns from its own float answers, through the
+roundings: no label is needed, and nothing is forgotten of what it finds.
 """
 
 from __future__ import annotations
