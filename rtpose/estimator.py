@@ -142,8 +142,8 @@ def load_estimator(
         Also run every crop's mirror image and average: more exact, twice the work.
     stage_threads : int, optional
         CPU threads of OpenVINO for the detector, and for the pose network where a picture has one
-        person. None, all cores, is quickest for one picture after the other; for frames that are
-        detected while others are posed `rtpose.stream.STAGE_THREADS` is.
+        person or two. None, all cores, is quickest for one picture after the other; for frames
+        that are detected while others are posed `rtpose.stream.STAGE_THREADS` is.
 
     Raises
     ------

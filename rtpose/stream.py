@@ -30,9 +30,9 @@ _AHEAD = 4
 STAGE_THREADS = max(1, (os.cpu_count() or 1) // 2)
 """CPU threads of each network when detector and pose network work side by side: half of the cores.
 
-With all, both networks wait for cores that the other has. With several people in the frame the pose
-network takes all cores nevertheless: most of the work is its own then, and with 20 people half of
-them takes half as long again.
+With all, both networks wait for cores that the other has. With three people or more in the frame
+the pose network takes all cores nevertheless: most of the work is its own then, and with 20 people
+half of them takes longer.
 """
 
 TICK_S = 0.1

@@ -31,6 +31,13 @@ from rtpose.quantised import quantise
 
 log = logging.getLogger(__name__)
 
+FEW = 2
+"""Crops that the threads for few take one after the other.
+
+Beside the detector, drawing and encoding this is as quick as all cores would be, or quicker, and
+cheaper; with three and more people it is slower.
+"""
+
 _VERDICT = "parity.json"
 
 
@@ -38,9 +45,9 @@ class OpenVinoEngine:
     """OpenVINO on the CPU, in the precision that is quickest there.
 
     Another than float32 is used as long as the answers stay those of the eager network; the first
-    time that is checked. A single crop is computed by `threads_for_one` threads (None: one for
-    every core), several by one for every core. The softmax over the heatmaps is left out of the
-    graph, see `HeatmapNetwork.finish`.
+    time that is checked. With `threads_for_few`, one or two crops are computed by so many
+    threads, one after the other; more, and all without it, by one for every core. The softmax over
+    the heatmaps is left out of the graph, see `HeatmapNetwork.finish`.
 
     Raises
     ------
@@ -57,12 +64,13 @@ class OpenVinoEngine:
         checkpoint: Checkpoint,
         precision: str | None = None,
         flip_test: bool = False,
-        threads_for_one: int | None = None,
+        threads_for_few: int | None = None,
     ) -> None:
         self.input_size = checkpoint.input_size
         self._checkpoint = checkpoint
         self._flip_test = flip_test
-        self._threads_for_one = threads_for_one
+        self._threads_for_few = threads_for_few
+        self._few = 1 if threads_for_few is None else FEW
         self._finish = self._network("fp32").finish
         self._batches = Batches(self._run, lambda: no_heatmaps(checkpoint, "cpu"))
         if precision is None:
@@ -129,12 +137,16 @@ class OpenVinoEngine:
         graph = self._graph(network)
         one = (1, 3, self.input_size, self.input_size)
         self._for_any = compile_for_cpu(graph, precision)
-        self._for_one = compile_for_cpu(graph, precision, shape=one, threads=self._threads_for_one)
+        self._for_one = compile_for_cpu(graph, precision, shape=one, threads=self._threads_for_few)
 
     def _run(self, crops: Tensor) -> Tensor:
-        request = self._for_one if len(crops) == 1 else self._for_any
-        outputs = request.infer([np.ascontiguousarray(crops.cpu().numpy())])
-        return self._finish(torch.from_numpy(outputs[0]))
+        pixels = np.ascontiguousarray(crops.cpu().numpy())
+        if len(pixels) <= self._few:
+            # what a request answers lies where its next answer will
+            parts = [self._for_one.infer([one[None]])[0].copy() for one in pixels]
+        else:
+            parts = [self._for_any.infer([pixels])[0]]
+        return self._finish(torch.from_numpy(np.concatenate(parts)))
 
     def _parity(self, network: HeatmapNetwork) -> Parity:
         """How the answers compare with eager's; asked once for this network and processor."""

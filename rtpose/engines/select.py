@@ -87,7 +87,7 @@ def select_engine(
     checkpoint: Checkpoint,
     device: str,
     flip_test: bool = False,
-    threads_for_one: int | None = None,
+    threads_for_few: int | None = None,
 ) -> Selection:
     """Make and warm up the engine that the user named, or for ``auto`` the fastest that can run.
 
@@ -100,8 +100,8 @@ def select_engine(
         As `select_device` returns it.
     flip_test : bool
         Also run every crop's mirror image and average.
-    threads_for_one : int, optional
-        CPU threads of OpenVINO for a single crop; None is one for every core.
+    threads_for_few : int, optional
+        CPU threads of OpenVINO for one or two crops; None is one for every core.
 
     Raises
     ------
@@ -110,7 +110,7 @@ def select_engine(
     """
 
     def ready(name: str) -> Engine:
-        engine = _make(name, checkpoint, device, flip_test, threads_for_one)
+        engine = _make(name, checkpoint, device, flip_test, threads_for_few)
         # only now it shows whether the network converts and the answers are right
         engine.warm_up()
         return engine
@@ -145,7 +145,7 @@ def _fastest(ready: Callable[[str], Engine], device: str) -> Selection:
 
 
 def _make(
-    name: str, checkpoint: Checkpoint, device: str, flip_test: bool, threads_for_one: int | None
+    name: str, checkpoint: Checkpoint, device: str, flip_test: bool, threads_for_few: int | None
 ) -> Engine:
     # imported here: each takes a second or more, which no other engine should pay
     if name == "tensorrt":
@@ -159,5 +159,5 @@ def _make(
     if name == "openvino":
         from rtpose.engines.openvino import OpenVinoEngine
 
-        return OpenVinoEngine(checkpoint, flip_test=flip_test, threads_for_one=threads_for_one)
+        return OpenVinoEngine(checkpoint, flip_test=flip_test, threads_for_few=threads_for_few)
     return EagerEngine(checkpoint, device, flip_test)

@@ -20,6 +20,7 @@ from rtpose.engines.openvino import OpenVinoEngine
 from rtpose.engines.parity import Parity
 from rtpose.errors import RtposeError
 from rtpose.network import eight_bit_convolutions
+from rtpose.openvino_model import compile_for_cpu
 from rtpose.quantised import watch_inputs
 
 RIGHT = Parity(100, 0.2, 4.0, 0.9, finite=True)
@@ -134,6 +135,24 @@ def test_eight_bits_hold_without_instructions_for_them(tmp_path: Path, instructi
         },
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+
+
+def test_a_few_crops_are_answered_by_few_threads_as_by_all(
+    asked: list[Parity], tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+):
+    threads = []
+
+    def spy(*args: object, **options: object) -> object:
+        threads.append(options.get("threads"))
+        return compile_for_cpu(*args, **options)
+
+    monkeypatch.setattr(openvino, "compile_for_cpu", spy)
+    few, all_cores = (OpenVinoEngine(tiny, "fp32", threads_for_few=n) for n in (1, None))
+    assert threads == [None, 1, None, None]
+    for count in (1, 2, 3):
+        torch.testing.assert_close(
+            few(CROPS[:count]), all_cores(CROPS[:count]), rtol=1e-3, atol=1e-5
+        )
 
 
 @pytest.mark.parametrize("flip_test", [False, True])
