@@ -202,9 +202,9 @@ def _markdown(record: dict[str, object], rows: list[dict[str, object]]) -> str:
             "",
             "All figures are frames a second, the detector on half of the cores as in `rtpose "
             "video`, the pose network too for one or two people, on all for more. Stages alone "
-            "have the machine for themselves; where the slowest can use all cores, side by side they cannot "
-            "reach its rate: what bounds the whole is the work of all stages together, and when "
-            "all cores are busy nothing is left to gain by overlapping.",
+            "have the machine for themselves; where the slowest can use all cores, side by side "
+            "they cannot reach its rate: what bounds the whole is the work of all stages "
+            "together, and when all cores are busy nothing is left to gain by overlapping.",
             "",
             "| people (found) | size | detector every | whole | CPU ms a frame | cores busy | "
             "without writing | one thread | "
