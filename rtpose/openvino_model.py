@@ -48,7 +48,11 @@ def convert(network: nn.Module, example: Tensor, shape: Sequence[int]) -> Any:
         "input": f"{str(example.dtype).removeprefix('torch.')} {tuple(shape)}",
         **{name: version(name) for name in ("openvino", "torch")},
     }
-    model = _read_kept(key) or _trace(network, example, shape, key)
+    model = _read_kept(key)
+    if model is None:
+        traced = _trace(network, example, shape, key)
+        # read back, as what was written rounds a little otherwise: all starts shall answer alike
+        model = _read_kept(key) or traced
     model.set_rt_info(json.dumps(key), _MADE_FROM)
     return model
 

@@ -2,6 +2,7 @@
 
 import os
 import platform
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import torch
 
 from rtpose import cpu_precision
 from rtpose.cache import entries
-from rtpose.checkpoint import Checkpoint
+from rtpose.checkpoint import Checkpoint, load_checkpoint
 from rtpose.engines import openvino, parity
 from rtpose.engines.openvino import OpenVinoEngine
 from rtpose.engines.parity import Parity
@@ -22,6 +23,7 @@ from rtpose.errors import RtposeError
 from rtpose.network import eight_bit_convolutions
 from rtpose.openvino_model import compile_for_cpu
 from rtpose.quantised import watch_inputs
+from rtpose.shipped import find_weights
 
 RIGHT = Parity(100, 0.2, 4.0, 0.9, finite=True)
 WRONG = replace(RIGHT, apart_px=0.7)
@@ -108,6 +110,18 @@ def test_eight_bits_answer_nearly_as_float(asked: list[Parity], measured: Checkp
         want = measured.network(CROPS)
     assert not torch.equal(have, want)
     torch.testing.assert_close(have, want, rtol=0.5, atol=0.1 * float(want.max()))
+
+
+def test_later_starts_answer_as_the_first(asked: list[Parity]):
+    nano = load_checkpoint(find_weights("nano"))
+    crops = parity.real_crops(nano.input_size)[:1]
+    first = OpenVinoEngine(nano, "int8")(crops)
+    compiled = [entry.folder for entry in entries() if "compiled" in entry.key]
+    assert torch.equal(OpenVinoEngine(nano, "int8")(crops), first)
+    assert compiled
+    for folder in compiled:
+        shutil.rmtree(folder)
+    assert torch.equal(OpenVinoEngine(nano, "int8")(crops), first)
 
 
 ON_AN_OLDER_PROCESSOR = """
