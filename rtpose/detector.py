@@ -308,13 +308,14 @@ def _torch(network: nn.Module, device: str, precision: str | None) -> tuple[Pred
 def _openvino(
     model: nn.Module, ranges: Mapping[str, Range], precision: str | None, threads: int | None
 ) -> tuple[Predict, str]:
+    rounded, exact = (PersonNetwork(m).eval() for m in (quantise(model, ranges), model))
+
     def graph_in(precision: str) -> Any:
-        network = quantise(model, ranges) if precision == "int8" else model
         example = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
-        return convert(PersonNetwork(network).eval(), example, (-1, -1, -1, 3))
+        return convert(rounded if precision == "int8" else exact, example, (-1, -1, -1, 3))
 
     if precision is None:
-        precision = _quickest(network_hash(quantise(model, ranges)), bool(ranges), graph_in)
+        precision = _quickest(network_hash(rounded), bool(ranges), graph_in)
     check_precision(precision)
     if precision == "int8" and not ranges:
         raise RtposeError(
