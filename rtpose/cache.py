@@ -12,7 +12,6 @@ import hashlib
 import inspect
 import json
 import logging
-import math
 import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
@@ -153,10 +152,12 @@ def _last_used(folder: Path) -> float:
 
 def _trim(kind: str) -> None:
     """Remove what was not used for longest, until a kind's entries are within its limit."""
+    if kind not in LIMITS:
+        return
     found = [entry for entry in entries() if entry.kind == kind]
     total = sum(entry.size for entry in found)
     for entry in sorted(found, key=lambda e: _last_used(e.folder)):
-        if total <= LIMITS.get(kind, math.inf):
+        if total <= LIMITS[kind]:
             break
         shutil.rmtree(entry.folder, ignore_errors=True)
         total -= entry.size

@@ -27,13 +27,16 @@ from rtpose.yolo import (
     load_model,
     save_model,
 )
-from training.detector import DetectorConfig, average_into, rate_share, split_pictures
+from training.detector import (
+    LOG_EVERY,
+    DetectorConfig,
+    average_into,
+    rate_share,
+    split_pictures,
+)
 from training.detector_data import LabelledPicture, augmented
 
 log = logging.getLogger(__name__)
-
-LOG_EVERY = 10
-"""Steps between two lines on the log."""
 
 
 @dataclass(frozen=True, slots=True)
