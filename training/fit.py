@@ -6,7 +6,7 @@ import datetime
 import json
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -28,7 +28,7 @@ from training.parallel import ALONE, Processes
 from training.run import RunFolder
 from training.sheets import batch_sheet, even_rows, predictions_sheet, worst_rows, write_picture
 from training.store import open_store
-from training.teacher import Teacher
+from training.teacher import Teachers
 from training.train import Pace, Progress, train
 
 log = logging.getLogger(__name__)
@@ -43,8 +43,8 @@ def fit(
     folder: RunFolder,
     resume: bool,
     start: Path | None = None,
-    teacher: Path | None = None,
-    teacher_share: float = 0.5,
+    teachers: Sequence[Path] = (),
+    teachers_share: float = 0.5,
     processes: Processes = ALONE,
     minutes: float = math.inf,
 ) -> dict[str, float]:
@@ -65,10 +65,10 @@ def fit(
         Go on from the folder's checkpoint.
     start : Path, optional
         Trained weights to begin with.
-    teacher : Path, optional
+    teachers : sequence of Path
         Trained weights to learn from beside the labels.
-    teacher_share : float
-        Its part of the target, 0 to 1.
+    teachers_share : float
+        Their part of the target, 0 to 1.
     processes : Processes
         Of several, the first alone writes.
     minutes : float
@@ -89,7 +89,7 @@ def fit(
         raise RtposeError(f"{folder.path}: holds a run already; give --resume or another --run")
     skeleton = SKELETONS[config.network.skeleton]
     beginning = load_checkpoint(start).network if start else None
-    guide = load_teacher(teacher, teacher_share, config, processes.device) if teacher else None
+    guides = load_teachers(teachers, teachers_share, config, processes.device) if teachers else None
     dataset = find_dataset(data)
     pictures = dataset.pictures
     with processes.first_goes_ahead():
@@ -162,27 +162,30 @@ def fit(
             save_best,
             resume,
             beginning,
-            guide,
+            guides,
             processes,
             pace,
             report,
         )
 
 
-def load_teacher(path: Path, share: float, config: TrainConfig, device: str) -> Teacher:
-    """A trained network as teacher of the config's.
+def load_teachers(
+    paths: Sequence[Path], share: float, config: TrainConfig, device: str
+) -> Teachers:
+    """Trained networks as teachers of the config's.
 
     Raises
     ------
     RtposeError
-        If it cannot be read, has other joints, or the config's loss knows no probabilities.
+        If one cannot be read, has other joints, or the config's loss knows no probabilities.
     """
-    checkpoint = load_checkpoint(path)
-    if checkpoint.skeleton.name != config.network.skeleton:
-        raise RtposeError(
-            f"{path}: the teacher's joints are {checkpoint.skeleton.name}, "
-            f"the config's {config.network.skeleton}"
-        )
     if config.loss != "cross_entropy":
         raise RtposeError("a teacher's heatmaps are probabilities: set loss: cross_entropy")
-    return Teacher(select_engine("auto", checkpoint, device).engine, share)
+    checkpoints = [load_checkpoint(path) for path in paths]
+    for path, checkpoint in zip(paths, checkpoints, strict=True):
+        if checkpoint.skeleton.name != config.network.skeleton:
+            raise RtposeError(
+                f"{path}: the teacher's joints are {checkpoint.skeleton.name}, "
+                f"the config's {config.network.skeleton}"
+            )
+    return Teachers([select_engine("auto", c, device).engine for c in checkpoints], share)

@@ -1,11 +1,13 @@
-"""Distillation: a bigger network's heatmaps beside the labels.
+"""Distillation: trained networks' heatmaps beside the labels.
 
 Zhang, Zhu & Ye, "Fast Human Pose Estimation" (arXiv:1811.05419): half truth, half teacher, at
-every stack, the student beginning with its own converged weights.
+every stack, the student beginning with its own converged weights. Several teachers speak as one,
+with the mean of their heatmaps, which is more often right than any of theirs.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
@@ -18,16 +20,16 @@ from rtpose.engines.base import Engine
 
 @dataclass(frozen=True, eq=False)
 class Lesson:
-    """A teacher's answer for one batch.
+    """The teachers' answer for one batch.
 
     Attributes
     ----------
     maps : (B, K, C) float32
         Probability in the student's cells; every map sums to one.
     scores : (B, K) float32
-        How sure the teacher is.
+        How sure they are.
     share : float
-        The teacher's part of the target, 0 to 1.
+        Their part of the target, 0 to 1.
     """
 
     maps: Tensor
@@ -36,46 +38,50 @@ class Lesson:
 
 
 @dataclass(frozen=True, eq=False)
-class Teacher:
-    """A trained network that teaches.
+class Teachers:
+    """Trained networks that teach.
 
     Attributes
     ----------
-    engine : Engine
-        What runs it, on the student's device; its heatmaps are of the student's joints.
+    engines : sequence of Engine
+        What runs them, on the student's device; their heatmaps are of the student's joints.
     share : float
-        Its part of the target, 0 to 1.
+        Their part of the target, 0 to 1.
     """
 
-    engine: Engine
+    engines: Sequence[Engine]
     share: float
 
-    def __call__(self, pictures: Tensor, side: int) -> Lesson:
-        """Its answer for a batch.
+    def __call__(self, pictures: Sequence[Tensor], side: int) -> Lesson:
+        """Their answer for a batch.
 
         Parameters
         ----------
-        pictures : (B, 3, S, S) uint8
-            What the student sees, in the size that the engine takes.
+        pictures : sequence of (B, 3, S, S) uint8
+            What the student sees, for each engine in the size that it takes.
         side : int
             Cells of the student's heatmaps.
         """
-        heatmaps = self.engine(pictures)
-        # not the mean over cells: where the sides are 3 to 2, every third would count twice
-        maps = functional.interpolate(
-            heatmaps, size=(side, side), mode="bilinear", antialias=True
-        ).flatten(2)
-        maps = maps / maps.sum(dim=-1, keepdim=True).clamp_min(1e-12)
-        return Lesson(maps, decode(heatmaps)[..., 2], self.share)
+        maps: list[Tensor] = []
+        scores: list[Tensor] = []
+        for engine, seen in zip(self.engines, pictures, strict=True):
+            heatmaps = engine(seen)
+            # not the mean over cells: where the sides are 3 to 2, every third would count twice
+            resized = functional.interpolate(
+                heatmaps, size=(side, side), mode="bilinear", antialias=True
+            ).flatten(2)
+            maps.append(resized / resized.sum(dim=-1, keepdim=True).clamp_min(1e-12))
+            scores.append(decode(heatmaps)[..., 2])
+        return Lesson(torch.stack(maps).mean(dim=0), torch.stack(scores).mean(dim=0), self.share)
 
 
 def teach(
     targets: Tensor, weights: Tensor, absent: Tensor, lesson: Lesson
 ) -> tuple[Tensor, Tensor]:
-    """Blend a teacher's maps into the targets.
+    """Blend the teachers' maps into the targets.
 
-    Where there is a label the target becomes a mixture. Where nobody knows the joint the teacher
-    speaks alone, weighing its share times its score. Absent joints stay absent.
+    Where there is a label the target becomes a mixture. Where nobody knows the joint the teachers
+    speak alone, weighing their share times their score. Absent joints stay absent.
 
     Parameters
     ----------

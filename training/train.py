@@ -7,12 +7,12 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice, repeat
+from itertools import chain, islice, repeat
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import update_bn
+from torch.optim.swa_utils import get_ema_multi_avg_fn, update_bn
 
 from rtpose.errors import RtposeError
 from rtpose.network import STRIDE, Architecture, DCHourglass
@@ -24,7 +24,7 @@ from training.optimisers import learning_rate, make_optimisers
 from training.parallel import ALONE, Processes
 from training.run import RunFolder
 from training.store import Store
-from training.teacher import Lesson, Teacher, teach
+from training.teacher import Lesson, Teachers, teach
 
 Evaluate = Callable[[DCHourglass, int], dict[str, float]]
 """Scores of a network at a crop size; the first one is what the best is chosen by."""
@@ -110,13 +110,17 @@ def phase_starts(phases: tuple[PhaseConfig, ...], batch: int) -> list[int]:
 def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
     """Move the averaged weights toward the network's; quickly at first, when they are poor."""
     decay = min(decay, (1 + step) / (10 + step))
-    for mean, value in zip(
-        average.state_dict().values(), network.state_dict().values(), strict=True
-    ):
-        if mean.is_floating_point():
-            mean.lerp_(value, 1 - decay)
-        else:
+    pairs = list(zip(_tensors(average), _tensors(network), strict=True))
+    for mean, value in pairs:
+        if not mean.is_floating_point():
             mean.copy_(value)
+    # all at once: on a GPU a launch for each of hundreds would take as long as a step
+    means, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
+    get_ema_multi_avg_fn(decay)(means, values, step)  # type: ignore[no-untyped-call]
+
+
+def _tensors(network: nn.Module) -> Iterator[Tensor]:
+    return chain(network.parameters(), network.buffers())
 
 
 def settle(average: DCHourglass, pictures: Iterator[Tensor]) -> DCHourglass:
@@ -159,7 +163,7 @@ def train_step(
     every_stack : callable
         The network's, as `processes` gives it.
     lesson : Lesson, optional
-        What a teacher says of the same batch.
+        What teachers say of the same batch.
 
     Raises
     ------
@@ -199,7 +203,7 @@ def train(
     save_best: SaveBest,
     resume: bool,
     start: DCHourglass | None = None,
-    teacher: Teacher | None = None,
+    teachers: Teachers | None = None,
     processes: Processes = ALONE,
     pace: Pace = Pace(),
     report: Callable[[Progress], None] = lambda progress: None,
@@ -221,7 +225,7 @@ def train(
         Go on from the run's checkpoint, exactly.
     start : DCHourglass, optional
         Trained weights to begin with instead of random ones.
-    teacher : Teacher, optional
+    teachers : Teachers, optional
         Whose heatmaps are learned beside the labels.
     processes : Processes
         Only the first of several reports, evaluates and writes.
@@ -273,12 +277,18 @@ def train(
             store, crops_of, skeleton, config, step, phase.size, processes.part
         )
         lessons: Iterator[Lesson | None] = repeat(None)
-        if teacher is not None:
-            # the same batches again, in the size that the teacher is used to
-            seen = stream_batches(
-                store, crops_of, skeleton, config, step, teacher.engine.input_size, processes.part
+        if teachers is not None:
+            # the same batches again, in the sizes that the teachers are used to
+            seen = [
+                stream_batches(
+                    store, crops_of, skeleton, config, step, engine.input_size, processes.part
+                )
+                for engine in teachers.engines
+            ]
+            lessons = (
+                teachers([batch.pictures for batch in same], phase.size // STRIDE)
+                for same in zip(*seen, strict=True)
             )
-            lessons = (teacher(batch.pictures, phase.size // STRIDE) for batch in seen)
         while step < starts[number + 1]:
             rate = learning_rate(config.optimiser, step, starts[-1])
             for optimiser in optimisers:
@@ -327,6 +337,8 @@ def train(
                 if chosen > best:
                     best = chosen
                     save_best(settled, phase.size, scores)
+                    # at once: a run that is killed now must not forget how good these are
+                    saved = -math.inf
                 evaluated = reported = time.monotonic()
                 losses = []
             if now - saved >= pace.save_s or last or stop:

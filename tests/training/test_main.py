@@ -99,8 +99,9 @@ def test_cut(drawn_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     config, run = tmp_path / "tiny.yaml", tmp_path / "runs" / "tiny"
     config.write_text(TINY)
     words = ("distill", config, "--data", drawn_people, "--run", run)
-    # the teacher is used to crops of another size than the student's
-    assert training(monkeypatch, *words, "--start", short, "--teacher", whole) == 0
+    # the teachers are used to crops of another size than the student's
+    words += ("--start", short, "--teacher", whole, "--teacher", short)
+    assert training(monkeypatch, *words) == 0
     assert load_checkpoint(run / "best.safetensors").network.architecture.stacks == 2
     assert training(monkeypatch, "cut", whole, "--out", short, "--stacks", 4) == 2
     assert "give 1 to 3" in capfd.readouterr().err

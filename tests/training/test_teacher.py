@@ -11,7 +11,7 @@ from rtpose.engines.eager import EagerEngine
 from rtpose.network import Architecture, DCHourglass
 from rtpose.skeleton import BODY21
 from training.losses import supervised_loss, target_maps
-from training.teacher import Lesson, Teacher, teach
+from training.teacher import Lesson, Teachers, teach
 
 
 def engine(size: int) -> EagerEngine:
@@ -23,7 +23,7 @@ def engine(size: int) -> EagerEngine:
 @pytest.mark.parametrize("side", [8, 16, 24])
 def test_its_maps_are_probabilities_in_the_students_size(side: int):
     pictures = torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8)
-    lesson = Teacher(engine(64), 0.5)(pictures, side)
+    lesson = Teachers([engine(64)], 0.5)([pictures], side)
     assert lesson.maps.shape == (2, 21, side**2) and lesson.scores.shape == (2, 21)
     torch.testing.assert_close(lesson.maps.sum(dim=-1), torch.ones(2, 21))
     assert not lesson.maps.requires_grad
@@ -53,15 +53,25 @@ class Spot:
 def test_its_peak_stands_where_the_student_sees_it(side: int, x: int, y: int):
     """Fewer cells must not move a joint by more than a fraction of one, wherever it stands."""
     crops = torch.zeros(1, 3, 192, 192, dtype=torch.uint8)
-    maps = Teacher(Spot(x, y), 0.5)(crops, side).maps.view(side, side)
+    maps = Teachers([Spot(x, y)], 0.5)([crops], side).maps.view(side, side)
     middles = (torch.arange(side) + 0.5) * 48 / side  # in cells of the teacher
     seen = torch.stack([maps.sum(0) @ middles, maps.sum(1) @ middles])
     assert (seen - torch.tensor([x + 0.5, y + 0.5])).abs().max() < 0.26
 
 
+def test_several_speak_with_the_mean_of_their_maps():
+    crops = torch.zeros(1, 3, 192, 192, dtype=torch.uint8)
+    one, other = Spot(8, 8), Spot(30, 20)
+    lesson = Teachers([one, other], 0.5)([crops, crops], 24)
+    alone = [Teachers([spot], 0.5)([crops], 24) for spot in (one, other)]
+    torch.testing.assert_close(lesson.maps, (alone[0].maps + alone[1].maps) / 2)
+    torch.testing.assert_close(lesson.maps.sum(), torch.tensor(1.0))
+    torch.testing.assert_close(lesson.scores, (alone[0].scores + alone[1].scores) / 2)
+
+
 def test_halving_the_map_spreads_a_cell_as_much_to_either_side():
     crops = torch.zeros(1, 3, 192, 192, dtype=torch.uint8)
-    maps = Teacher(Spot(18, 10, wide=2), 0.5)(crops, 24).maps  # the student's cell 5, 9
+    maps = Teachers([Spot(18, 10, wide=2)], 0.5)([crops], 24).maps  # the student's cell 5, 9
     assert maps[0, 0].argmax() == 5 * 24 + 9
     around = maps.view(24, 24)[4:7, 8:11]
     torch.testing.assert_close(around, around.flip(0, 1))

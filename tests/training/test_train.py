@@ -17,7 +17,7 @@ from training.batches import crops_reader, stream_batches
 from training.config import AugmentConfig, TrainConfig, parse
 from training.run import RunFolder
 from training.store import Store, open_store
-from training.teacher import Teacher
+from training.teacher import Teachers
 from training.train import Pace, Progress, build_network, phase_starts, settle, train
 
 TINY = {
@@ -96,32 +96,37 @@ def test_stops_when_time_is_up_and_goes_on(store: Store, tmp_path: Path):
     assert told == [1, 3, 5]
 
 
-def test_a_teacher_is_shown_the_same_pictures_in_its_own_size(store: Store, tmp_path: Path):
+def test_teachers_are_shown_the_same_pictures_in_their_own_sizes(store: Store, tmp_path: Path):
     """Also by a run that goes on."""
     config = parse(TrainConfig, TINY, "tiny")
-    shown: list[Tensor] = []
 
     class Listener:
         name = device = precision = "none"
-        input_size = 96
+
+        def __init__(self, input_size: int) -> None:
+            self.input_size = input_size
+            self.shown: list[Tensor] = []
 
         def __call__(self, crops: Tensor) -> Tensor:
-            shown.append(crops)
-            return torch.full((len(crops), len(BODY21), 24, 24), 1 / 24**2)
+            self.shown.append(crops)
+            side = self.input_size // 4
+            return torch.full((len(crops), len(BODY21), side, side), 1 / side**2)
 
         def warm_up(self) -> None:
             """Nothing to do."""
 
+    listeners = [Listener(96), Listener(64)]
     for resume, pace in ((False, Pace(stop_s=0.0)), (True, Pace())):
         train(
             config, store, RunFolder(tmp_path), lambda *_: {"val": 1.0}, lambda *_: None, resume,
-            teacher=Teacher(Listener(), 0.5), pace=pace,
+            teachers=Teachers(listeners, 0.5), pace=pace,
         )  # fmt: skip
     crops_of = crops_reader(store, "cpu")
-    same = stream_batches(store, crops_of, BODY21, config, 0, Listener.input_size)
-    assert len(shown) == 5
-    for crops, batch in zip(shown, same, strict=False):
-        assert torch.equal(crops, batch.pictures)
+    for listener in listeners:
+        same = stream_batches(store, crops_of, BODY21, config, 0, listener.input_size)
+        assert len(listener.shown) == 5
+        for crops, batch in zip(listener.shown, same, strict=False):
+            assert torch.equal(crops, batch.pictures)
 
 
 def test_another_networks_checkpoint_is_refused(store: Store, tmp_path: Path):
