@@ -72,24 +72,32 @@ def network_hash(network: nn.Module) -> str:
     return digest.hexdigest()[:24]
 
 
-def find_entry(kind: str, key: Mapping[str, str]) -> Path | None:
-    """The folder of what was made from `key`, or None if there is none that can be used.
+def read_entry(kind: str, key: Mapping[str, str]) -> dict[str, bytes] | None:
+    """The files of what was made from `key`, by name, or None if there are none that can be used.
 
-    A damaged or foreign one is removed, and said.
+    Damaged or foreign ones are removed, and said.
     """
     folder = _folder(kind, key)
-    if not folder.is_dir():
-        return None
-    fault = _fault(folder, key)
-    if fault is None:
-        _mark_used(folder)
-        return folder
-    discard(folder, fault)
+    about = _about(folder)
+    if about is None:
+        fault = "damaged"
+    elif about[0] != dict(key):
+        fault = "not of this machine or network"
+    else:
+        files = _read(folder, about[1])
+        if files is not None:
+            _mark_used(folder)
+            return files
+        fault = "damaged"
+    # it may never have been there, or another program may have removed it meanwhile
+    if folder.is_dir():
+        discard(kind, key, fault)
     return None
 
 
-def discard(folder: Path, fault: str) -> None:
+def discard(kind: str, key: Mapping[str, str], fault: str) -> None:
     """Remove an entry and say why: it will be made again."""
+    folder = _folder(kind, key)
     log.warning("%s is %s and made again", folder, fault)
     shutil.rmtree(folder, ignore_errors=True)
 
@@ -100,7 +108,7 @@ def keep(kind: str, key: Mapping[str, str], write: Callable[[Path], object]) -> 
     Parameters
     ----------
     kind, key
-        As for `find_entry`.
+        As for `read_entry`.
     write : callable
         Puts the files into the folder it is given.
     """
@@ -111,7 +119,7 @@ def keep(kind: str, key: Mapping[str, str], write: Callable[[Path], object]) -> 
             made = Path(partial) / "made"
             made.mkdir()
             write(made)
-            files = {path.name: _hash(path) for path in made.iterdir()}
+            files = {path.name: _hash(path.read_bytes()) for path in made.iterdir()}
             about = {"key": dict(key), "files": files}
             (made / _ABOUT).write_text(json.dumps(about, indent=1) + "\n")
             if not folder.exists():
@@ -125,10 +133,11 @@ def entries() -> Iterator[Entry]:
     """All that is kept, by kind and then oldest first."""
     for kind in sorted(p for p in cache_folder().glob("*") if p.is_dir()):
         found = [p for p in kind.iterdir() if p.is_dir() and not p.name.startswith(".")]
-        for folder in sorted(found, key=lambda p: p.stat().st_mtime):
-            size = sum(path.stat().st_size for path in folder.iterdir())
+        for folder in sorted(found, key=_changed):
             about = _about(folder)
-            yield Entry(kind.name, folder, about[0] if about else {}, size)
+            with contextlib.suppress(FileNotFoundError):  # another program has removed it
+                size = sum(path.stat().st_size for path in folder.iterdir())
+                yield Entry(kind.name, folder, about[0] if about else {}, size)
 
 
 def clear() -> list[Entry]:
@@ -145,9 +154,12 @@ def _mark_used(folder: Path) -> None:
         (folder / _ABOUT).touch()
 
 
-def _last_used(folder: Path) -> float:
-    about = folder / _ABOUT
-    return about.stat().st_mtime if about.exists() else 0.0
+def _changed(path: Path) -> float:
+    """When, in seconds; 0 for what is not there."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _trim(kind: str) -> None:
@@ -156,7 +168,7 @@ def _trim(kind: str) -> None:
         return
     found = [entry for entry in entries() if entry.kind == kind]
     total = sum(entry.size for entry in found)
-    for entry in sorted(found, key=lambda e: _last_used(e.folder)):
+    for entry in sorted(found, key=lambda e: _changed(e.folder / _ABOUT)):
         if total <= LIMITS[kind]:
             break
         shutil.rmtree(entry.folder, ignore_errors=True)
@@ -168,18 +180,13 @@ def _folder(kind: str, key: Mapping[str, str]) -> Path:
     return cache_folder() / kind / hashlib.sha256(text.encode()).hexdigest()[:24]
 
 
-def _fault(folder: Path, key: Mapping[str, str]) -> str | None:
-    about = _about(folder)
-    if about is None:
-        return "damaged"
-    made_from, files = about
-    if made_from != dict(key):
-        return "not of this machine or network"
-    for name, digest in files.items():
-        path = folder / name
-        if not path.is_file() or _hash(path) != digest:
-            return "damaged"
-    return None
+def _read(folder: Path, digests: Mapping[str, str]) -> dict[str, bytes] | None:
+    """An entry's files, or None if one of them is gone or another than it was."""
+    try:
+        files = {name: (folder / name).read_bytes() for name in digests}
+    except OSError:
+        return None
+    return files if all(_hash(files[name]) == digests[name] for name in files) else None
 
 
 def _about(folder: Path) -> tuple[dict[str, str], dict[str, str]] | None:
@@ -190,9 +197,5 @@ def _about(folder: Path) -> tuple[dict[str, str], dict[str, str]] | None:
         return None
 
 
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+def _hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()

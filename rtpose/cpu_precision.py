@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpose.cache import find_entry, keep
+from rtpose.cache import keep, read_entry
 from rtpose.errors import RtposeError
 from rtpose.openvino_model import capabilities, processor
 
@@ -87,9 +87,9 @@ def time_precisions(
         "cores": str(os.cpu_count()),
         "openvino": version("openvino"),
     }
-    folder = find_entry("openvino", key)
-    if folder is not None:
-        return dict(json.loads((folder / _VERDICT).read_text()))
+    kept = read_entry("openvino", key)
+    if kept is not None:
+        return dict(json.loads(kept[_VERDICT]))
     requests = {precision: compile_in(precision) for precision in precisions}
     best = dict.fromkeys(requests, float("inf"))
     for turn in range(_TURNS + 1):

@@ -14,11 +14,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rtpose.cache import discard, find_entry, keep, network_hash
+from rtpose.cache import discard, keep, network_hash, read_entry
 from rtpose.errors import first_line
 from rtpose.offline import import_openvino
 
-_GRAPH = "model.xml"
+_GRAPH, _WEIGHTS = "model.xml", "model.bin"
 _COMPILED = "compiled.blob"
 _MADE_FROM = "rtpose_made_from"
 """Where a graph says what it was converted from."""
@@ -58,13 +58,13 @@ def convert(network: nn.Module, example: Tensor, shape: Sequence[int]) -> Any:
 
 
 def _read_kept(key: Mapping[str, str]) -> Any | None:
-    folder = find_entry("openvino", key)
-    if folder is None:
+    kept = read_entry("openvino", key)
+    if kept is None:
         return None
     try:
-        return read_model(folder / _GRAPH)
+        return _core().read_model(kept[_GRAPH], kept[_WEIGHTS])
     except RuntimeError as error:
-        discard(folder, f"damaged ({first_line(error)})")
+        discard("openvino", key, f"damaged ({first_line(error)})")
         return None
 
 
@@ -152,12 +152,12 @@ def _compile(model: Any, options: Mapping[str, Any]) -> Any:
         # virtual machines hide some of what a processor of that name can do
         "capabilities": " ".join(sorted(capabilities())),
     }
-    folder = find_entry("openvino", key)
-    if folder is not None:
+    kept = read_entry("openvino", key)
+    if kept is not None:
         try:
-            return _core().import_model((folder / _COMPILED).read_bytes(), "CPU", options)
+            return _core().import_model(kept[_COMPILED], "CPU", options)
         except RuntimeError as error:
-            discard(folder, f"damaged ({first_line(error)})")
+            discard("openvino", key, f"damaged ({first_line(error)})")
     compiled = _core().compile_model(model, "CPU", options)
     keep(
         "openvino",

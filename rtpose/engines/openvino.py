@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rtpose.cache import find_entry, keep, network_hash
+from rtpose.cache import keep, network_hash, read_entry
 from rtpose.checkpoint import Checkpoint
 from rtpose.cpu_precision import (
     check_precision,
@@ -157,9 +157,9 @@ class OpenVinoEngine:
             "processor": processor(),
             "openvino": version("openvino"),
         }
-        folder = find_entry("openvino", key)
-        if folder is not None:
-            return Parity(**json.loads((folder / _VERDICT).read_text()))
+        kept = read_entry("openvino", key)
+        if kept is not None:
+            return Parity(**json.loads(kept[_VERDICT]))
         reference = EagerEngine(self._checkpoint, "cpu", self._flip_test)
         found = parity.check(reference, self, self.input_size)
         keep(

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rtpose.cache import discard, find_entry, keep, network_hash
+from rtpose.cache import discard, keep, network_hash, read_entry
 from rtpose.checkpoint import Checkpoint
 from rtpose.engines import parity
 from rtpose.engines.available import tensorrt_packages
@@ -98,10 +98,12 @@ class TensorRtEngine:
                     self._engines[size] = _Running(built.serialized, size, self.device)
                 except _UnreadableError as error:
                     # its hash was right, so TensorRT has changed under its version
-                    folder = find_entry("tensorrt", key)
-                    if folder is None:
-                        raise RtposeError(f"engine tensorrt: {error}") from error
-                    discard(folder, f"unreadable ({error})")
+                    discard("tensorrt", key, f"unreadable ({error})")
+                    if read_entry("tensorrt", key) is not None:
+                        raise RtposeError(
+                            f"engine tensorrt: {error}, and the kept engine cannot be removed: "
+                            "remove it (rtpose cache lists it), or use --engine compiled"
+                        ) from error
             elif self.precision == "fp16":
                 log.warning(
                     "tensorrt: in fp16 the answers are not those of fp32 (%s): using fp32, which "
@@ -197,8 +199,8 @@ def build(network: nn.Module, crops: Tensor) -> bytes:
     """
     import torch_tensorrt
 
-    exported = torch.export.export(network, (crops,))
     try:
+        exported = torch.export.export(network, (crops,))
         with _without_tracebacks(), tempfile.TemporaryDirectory(prefix="rtpose-") as folder:
             serialized = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
                 exported,
@@ -237,11 +239,10 @@ def _write(folder: Path, built: Built) -> None:
 
 
 def _load(key: dict[str, str]) -> Built | None:
-    folder = find_entry("tensorrt", key)
-    if folder is None:
+    kept = read_entry("tensorrt", key)
+    if kept is None:
         return None
-    found = Parity(**json.loads((folder / _VERDICT).read_text()))
-    return Built((folder / _ENGINE).read_bytes(), found)
+    return Built(kept[_ENGINE], Parity(**json.loads(kept[_VERDICT])))
 
 
 class _UnreadableError(Exception):

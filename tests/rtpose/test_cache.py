@@ -1,6 +1,7 @@
 import json
 import logging
 import os
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -11,7 +12,7 @@ import torch
 from torch import nn
 
 from rtpose import cache
-from rtpose.cache import clear, entries, find_entry, keep, network_hash
+from rtpose.cache import clear, entries, keep, network_hash, read_entry
 from rtpose.network import Architecture, DCHourglass
 
 KEY = {"gpu": "NVIDIA H100", "network": "abc", "shape": "8x3x256x256"}
@@ -29,13 +30,19 @@ def write(folder: Path) -> None:
 
 
 def test_what_is_kept_is_found_by_its_key_only(folder: Path):
-    assert find_entry("tensorrt", KEY) is None
+    assert read_entry("tensorrt", KEY) is None
     keep("tensorrt", KEY, write)
-    found = find_entry("tensorrt", KEY)
-    assert found is not None and (found / "engine.trt").read_bytes() == b"engine" * 1000
+    found = read_entry("tensorrt", KEY)
+    assert found == {"engine.trt": b"engine" * 1000, "parity.json": b"{}"}
     for name in KEY:
-        assert find_entry("tensorrt", KEY | {name: "other"}) is None
-    assert find_entry("openvino", KEY) is None
+        assert read_entry("tensorrt", KEY | {name: "other"}) is None
+    assert read_entry("openvino", KEY) is None
+
+
+def place(kind: str, key: dict[str, str]) -> Path:
+    """The folder of an entry."""
+    (found,) = [entry.folder for entry in entries() if entry.kind == kind and entry.key == key]
+    return found
 
 
 def of_size(size: int) -> Callable[[Path], object]:
@@ -50,13 +57,13 @@ def test_what_was_not_used_for_longest_goes_when_there_is_too_much(
     for key in keys[:3]:
         keep("openvino", key, of_size(3000))
         keep("tensorrt", key, of_size(30_000))
-    assert all(find_entry("openvino", key) for key in keys[:3])
+    assert all(read_entry("openvino", key) for key in keys[:3])
     for age, key in zip((5, 30, 10), keys, strict=False):
-        about = folder / "openvino" / find_entry("openvino", key).name / "entry.json"
+        about = place("openvino", key) / "entry.json"
         when = about.stat().st_mtime - age
         os.utime(about, (when, when))
     keep("openvino", keys[3], of_size(3000))
-    there = [find_entry("openvino", key) is not None for key in keys]
+    there = [read_entry("openvino", key) is not None for key in keys]
     assert there == [True, False, True, True]
     # an engine takes minutes to build
     assert sum(entry.kind == "tensorrt" for entry in entries()) == 3
@@ -64,10 +71,10 @@ def test_what_was_not_used_for_longest_goes_when_there_is_too_much(
 
 def test_what_is_used_counts_as_new(folder: Path):
     keep("openvino", KEY, write)
-    about = find_entry("openvino", KEY) / "entry.json"
+    about = place("openvino", KEY) / "entry.json"
     os.utime(about, (1e9, 1e9))
     (made,) = entries()
-    find_entry("openvino", KEY)
+    read_entry("openvino", KEY)
     assert about.stat().st_mtime > 1.5e9
     assert next(entries()) == made
 
@@ -77,8 +84,7 @@ def test_a_damaged_entry_is_removed_and_said(
     fault: str, folder: Path, caplog: pytest.LogCaptureFixture
 ):
     keep("tensorrt", KEY, write)
-    found = find_entry("tensorrt", KEY)
-    assert found is not None
+    found = place("tensorrt", KEY)
     engine, record = found / "engine.trt", found / "entry.json"
     if fault == "cut":
         engine.write_bytes(engine.read_bytes()[:100])
@@ -90,11 +96,11 @@ def test_a_damaged_entry_is_removed_and_said(
         record.unlink()
     else:
         record.write_text('{"key": 3')
-    assert find_entry("tensorrt", KEY) is None
+    assert read_entry("tensorrt", KEY) is None
     assert "is damaged and made again" in caplog.text
     assert not found.exists()
     keep("tensorrt", KEY, write)
-    assert find_entry("tensorrt", KEY) == found
+    assert read_entry("tensorrt", KEY) is not None
 
 
 def test_an_entry_of_another_machine_is_removed_and_said(
@@ -102,13 +108,44 @@ def test_an_entry_of_another_machine_is_removed_and_said(
 ):
     """A folder copied under this name, with all its files right."""
     keep("tensorrt", KEY, write)
-    found = find_entry("tensorrt", KEY)
-    assert found is not None
+    found = place("tensorrt", KEY)
     about = json.loads((found / "entry.json").read_text())
     about["key"]["gpu"] = "NVIDIA L4"
     (found / "entry.json").write_text(json.dumps(about))
-    assert find_entry("tensorrt", KEY) is None
+    assert read_entry("tensorrt", KEY) is None
     assert "not of this machine or network" in caplog.text
+
+
+def test_an_entry_that_another_program_removes_meanwhile_is_none(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    keep("tensorrt", KEY, write)
+    found, about = place("tensorrt", KEY), cache._about
+
+    def and_then_it_goes(folder: Path) -> tuple[dict[str, str], dict[str, str]] | None:
+        record = about(folder)
+        shutil.rmtree(folder)
+        return record
+
+    monkeypatch.setattr(cache, "_about", and_then_it_goes)
+    assert read_entry("tensorrt", KEY) is None
+    assert not caplog.text and not found.exists()
+
+
+def test_what_goes_while_it_is_listed_is_left_out(folder: Path, monkeypatch: pytest.MonkeyPatch):
+    keys = [KEY | {"shape": str(i)} for i in range(2)]
+    for key in keys:
+        keep("openvino", key, write)
+    gone = place("openvino", keys[1])
+    about = cache._about
+
+    def goes(folder: Path) -> tuple[dict[str, str], dict[str, str]] | None:
+        if folder == gone:
+            shutil.rmtree(folder)
+        return about(folder)
+
+    monkeypatch.setattr(cache, "_about", goes)
+    assert [entry.key for entry in entries()] == keys[:1]
 
 
 def test_an_entry_is_whole_or_not_there(folder: Path):
@@ -118,7 +155,7 @@ def test_an_entry_is_whole_or_not_there(folder: Path):
 
     with pytest.raises(KeyboardInterrupt):
         keep("tensorrt", KEY, fail)
-    assert find_entry("tensorrt", KEY) is None
+    assert read_entry("tensorrt", KEY) is None
     assert list((folder / "tensorrt").iterdir()) == []
 
 
@@ -134,7 +171,7 @@ def test_two_writers_at_once(folder: Path):
         thread.start()
     for thread in threads:
         thread.join()
-    assert find_entry("tensorrt", KEY) is not None
+    assert read_entry("tensorrt", KEY) is not None
     assert len(list((folder / "tensorrt").iterdir())) == 1
 
 

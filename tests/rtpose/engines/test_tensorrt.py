@@ -142,6 +142,18 @@ def test_an_engine_that_tensorrt_refuses_is_built_again(
     assert len(factory.built) == 2
 
 
+def test_a_refused_engine_that_cannot_be_removed_is_not_asked_for_again(
+    factory: Factory, shipped: Checkpoint, monkeypatch: pytest.MonkeyPatch
+):
+    """A cache that may only be read."""
+    TensorRtEngine(shipped, "cpu")(crops(1, shipped.input_size))
+    (entry,) = entries()
+    factory.refused.append((entry.folder / "engine.trt").read_bytes())
+    monkeypatch.setattr(tensorrt, "discard", lambda *_: None)
+    with pytest.raises(RtposeError, match="the kept engine cannot be removed"):
+        TensorRtEngine(shipped, "cpu")(crops(1, shipped.input_size))
+
+
 def test_where_half_precision_fails_single_is_used_and_it_is_said_and_remembered(
     factory: Factory, shipped: Checkpoint, caplog: pytest.LogCaptureFixture
 ):
