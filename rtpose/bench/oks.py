@@ -18,6 +18,9 @@ from rtpose.skeleton import COCO17, Skeleton
 _MEASURES = {"AP": 0, "AP50": 1, "AP75": 2, "AP medium": 3, "AP large": 4, "AR": 5}
 """Places in pycocotools' ``stats``."""
 
+_FAR_AWAY = -1e6
+"""Pixels: nobody's joint."""
+
 
 def check_pycocotools() -> None:
     """Say what to install.
@@ -98,19 +101,27 @@ def _coco17(annotation: dict[str, Any], order: list[int]) -> dict[str, Any]:
 
 
 def _results(found: Found, ids: dict[str, int], skeleton: Skeleton) -> list[dict[str, Any]]:
-    """In the results format; a person's score is the box's times the joints' mean."""
+    """In the results format; a person's score is the box's times the joints' mean.
+
+    A joint that is not a number was not found. pycocotools would count it as found exactly, so
+    such joints go far away, with score 0, and who has no other is left out.
+    """
     view = list(skeleton.view(COCO17))
     results = []
     for picture, joints, score in zip(found.pictures, found.joints, found.scores, strict=True):
         # COCO's own json leaves out the folder that its pictures lie in
         image = ids.get(picture, ids.get(picture.partition("/")[2]))
-        if image is not None:
-            results.append(
-                {
-                    "image_id": image,
-                    "category_id": 1,
-                    "keypoints": joints[view].astype(float).flatten().tolist(),
-                    "score": float(score * joints[view, 2].mean()),
-                }
-            )
+        points = joints[view].astype(float)
+        lost = ~np.isfinite(points).all(axis=-1)
+        if image is None or lost.all():
+            continue
+        points[lost] = (_FAR_AWAY, _FAR_AWAY, 0)
+        results.append(
+            {
+                "image_id": image,
+                "category_id": 1,
+                "keypoints": points.flatten().tolist(),
+                "score": float(score * points[:, 2].mean()),
+            }
+        )
     return results

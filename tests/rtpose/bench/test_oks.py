@@ -38,6 +38,17 @@ def test_who_is_not_found_and_who_is_not_there(drawn_people: Path):
     assert elsewhere["AP"] == pytest.approx(100)
 
 
+def test_a_joint_that_was_not_found_is_no_match(drawn_people: Path):
+    labels, poor = drawn_people / "val.json.gz", found(drawn_people, 99.0)
+    poor.joints[:, :3] = np.nan
+    assert average_precision(labels, poor, BODY21)["AP"] == 0
+    poor.joints[:] = np.nan
+    assert average_precision(labels, poor, BODY21)["AP"] == 0
+    one_lost = found(drawn_people)
+    one_lost.joints[:, BODY21.index["left_wrist"], 0] = np.nan
+    assert 0 < average_precision(labels, one_lost, BODY21)["AP"] < 100
+
+
 def test_pictures_are_told_apart_by_their_folder(drawn_people: Path, tmp_path: Path):
     data = json.loads(gzip.decompress((drawn_people / "val.json.gz").read_bytes()))
     for image in data["images"]:
