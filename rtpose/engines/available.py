@@ -5,12 +5,12 @@ from __future__ import annotations
 import functools
 import importlib
 import importlib.util
-from importlib.metadata import PackageNotFoundError, version
 
 import torch
 
 from rtpose.errors import first_line
 from rtpose.gpu import unused_gpu
+from rtpose.host import installed_version
 
 ENGINES = ("tensorrt", "compiled", "openvino", "eager")
 """Fastest first."""
@@ -45,11 +45,11 @@ def why_not(engine: str, device: str) -> str | None:
 def why_no_tensorrt() -> str | None:
     """What is missing for TensorRT, a GPU aside."""
     ours = _major_minor(torch.__version__)
-    name = next((n for n in _TORCH_TENSORRT if _installed(n)), None)
+    name = next((n for n in _TORCH_TENSORRT if installed_version(n)), None)
     install = f'run: pip install "torch-tensorrt=={ours}.*"'
     if name is None:
         return f"torch-tensorrt is not installed; {install}"
-    theirs = _major_minor(version(name))
+    theirs = _major_minor(installed_version(name) or "")
     if theirs != ours:
         return f"{name} {theirs} does not fit PyTorch {ours}; {install}"
     return _import_fault()
@@ -57,7 +57,8 @@ def why_no_tensorrt() -> str | None:
 
 def tensorrt_packages() -> dict[str, str]:
     """Name and version of what is installed of TensorRT."""
-    return {name: version(name) for name in (*_TORCH_TENSORRT, *_TENSORRT) if _installed(name)}
+    packages = {name: installed_version(name) for name in (*_TORCH_TENSORRT, *_TENSORRT)}
+    return {name: found for name, found in packages.items() if found}
 
 
 @functools.cache
@@ -76,14 +77,6 @@ def _no_gpu() -> str:
         "this machine has none that a driver knows of: install NVIDIA's driver, or use "
         "--engine openvino"
     )
-
-
-def _installed(package: str) -> bool:
-    try:
-        version(package)
-    except PackageNotFoundError:
-        return False
-    return True
 
 
 def _major_minor(text: str) -> str:

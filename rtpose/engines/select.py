@@ -12,6 +12,7 @@ from rtpose.checkpoint import Checkpoint
 from rtpose.engines.available import ENGINES, why_not
 from rtpose.engines.base import Engine
 from rtpose.engines.eager import EagerEngine
+from rtpose.engines.faults import is_out_of_memory
 from rtpose.errors import RtposeError, first_line
 from rtpose.gpu import unused_gpu
 
@@ -110,9 +111,15 @@ def select_engine(
     """
 
     def ready(name: str) -> Engine:
-        engine = _make(name, checkpoint, device, flip_test, threads_for_few)
-        # only now it shows whether the network converts and the answers are right
-        engine.warm_up()
+        try:
+            engine = _make(name, checkpoint, device, flip_test, threads_for_few)
+            # only now it shows whether the network converts and the answers are right
+            engine.warm_up()
+        except (RuntimeError, ImportError) as error:
+            # the libraries' own; where memory ran out the next engine would need more
+            if is_out_of_memory(error):
+                raise
+            raise RtposeError(f"engine {name}: {first_line(error)}") from error
         return engine
 
     if name == "auto":

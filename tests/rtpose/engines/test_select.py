@@ -20,13 +20,14 @@ class Fake:
     """An engine; those that are broken say so when they are warmed up."""
 
     broken: tuple[str, ...] = ()
+    error: Exception = RtposeError("its answers are not those of eager")
 
     def __init__(self, name: str) -> None:
         self.name = name
 
     def warm_up(self) -> None:
         if self.name in self.broken:
-            raise RtposeError(f"engine {self.name}: its answers are not those of eager")
+            raise type(self.error)(f"engine {self.name}: {self.error}")
 
 
 @pytest.fixture
@@ -58,12 +59,9 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def packages(monkeypatch: pytest.MonkeyPatch, **versions: str) -> None:
     """Let exactly these packages be installed."""
 
-    def version(name: str) -> str:
-        if name.replace("-", "_") in versions:
-            return versions[name.replace("-", "_")]
-        raise available.PackageNotFoundError(name)
-
-    monkeypatch.setattr(available, "version", version)
+    monkeypatch.setattr(
+        available, "installed_version", lambda name: versions.get(name.replace("-", "_"))
+    )
     monkeypatch.setattr(torch, "__version__", "2.14.1+cu130")
 
 
@@ -102,6 +100,37 @@ def test_what_fails_in_warming_up_makes_room_for_the_next_and_is_said(
     fault = "engine tensorrt: its answers are not those of eager"
     assert f"no tensorrt: {fault}" in chosen.reason
     assert f"{fault}. Going on with the next engine" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("CUDA error: operation not permitted when stream is capturing\nmore of it"),
+        ImportError("libnvinfer.so.10: cannot open shared object file"),
+    ],
+)
+def test_what_libraries_raise_makes_room_for_the_next_too(
+    tiny: Checkpoint, made: list[str], monkeypatch: pytest.MonkeyPatch, error: Exception
+):
+    monkeypatch.setattr(select, "why_not", lambda name, device: None)
+    monkeypatch.setattr(Fake, "broken", ("tensorrt",))
+    monkeypatch.setattr(Fake, "error", error)
+    chosen = select_engine("auto", tiny, "cuda")
+    assert chosen.engine.name == "compiled"
+    assert str(error).splitlines()[0] in chosen.reason and "more of it" not in chosen.reason
+    with pytest.raises(RtposeError, match="engine tensorrt: "):
+        select_engine("tensorrt", tiny, "cuda")
+
+
+def test_where_memory_ran_out_no_engine_is_tried_that_needs_more(
+    tiny: Checkpoint, made: list[str], monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(select, "why_not", lambda name, device: None)
+    monkeypatch.setattr(Fake, "broken", ("tensorrt",))
+    monkeypatch.setattr(Fake, "error", torch.OutOfMemoryError("CUDA out of memory"))
+    with pytest.raises(torch.OutOfMemoryError):
+        select_engine("auto", tiny, "cuda")
+    assert made == ["tensorrt"]
 
 
 def test_a_named_engine_is_not_replaced_and_the_last_one_fails(
