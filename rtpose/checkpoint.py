@@ -6,18 +6,16 @@ Nothing is unpickled: a weights file can do no more than hold numbers.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import ClassVar
 
 import torch
-from safetensors import SafetensorError, safe_open
 
 from rtpose.errors import RtposeError
 from rtpose.network import Architecture, DCHourglass, eight_bit_convolutions
 from rtpose.skeleton import SKELETONS, Skeleton
-from rtpose.weights_file import write_weights
+from rtpose.weights_file import check_tensors, read_weights, write_weights
 
 _FORMAT = "rtpose-pose-1"
 _KEYS = {"format", "architecture", "skeleton", "joints", "input_size", "calibration", "peaks"}
@@ -99,16 +97,9 @@ def load_checkpoint(path: Path) -> Checkpoint:
     ------
     RtposeError
         If the file is missing, damaged, of another kind, or a tensor's name or shape is not what
-        its architecture asks for.
+        its architecture asks for, or a value is not finite.
     """
-    if not path.is_file():
-        raise RtposeError(f"{path}: no such weights file")
-    try:
-        with safe_open(path, framework="pt") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise RtposeError(f"{path}: not a safetensors file: {error}") from error
+    tensors, metadata = read_weights(path)
     if metadata.get("format") != _FORMAT:
         raise RtposeError(f"{path}: not a pose network of rtpose (its metadata do not say so)")
     try:
@@ -125,24 +116,10 @@ def load_checkpoint(path: Path) -> Checkpoint:
     if input_size < 1 or input_size % (4 * 2**architecture.depth):
         raise RtposeError(f"{path}: input size {input_size} does not fit its architecture")
     network = DCHourglass(architecture)
-    _check_tensors(path, tensors, network.state_dict())
+    check_tensors(path, tensors, network.state_dict())
     network.load_state_dict(tensors)
     known = set(eight_bit_convolutions(network))
     if peaks and (peaks.keys() != known or min(peaks.values()) < 0):
         raise RtposeError(f"{path}: the peaks in its metadata are not those of its architecture")
     about = {k: v for k, v in metadata.items() if k not in _KEYS}
     return Checkpoint(network.eval(), skeleton, input_size, calibration, about, peaks)
-
-
-def _check_tensors(
-    path: Path, found: Mapping[str, torch.Tensor], wanted: Mapping[str, torch.Tensor]
-) -> None:
-    for name in wanted:
-        if name not in found:
-            raise RtposeError(f"{path}: tensor {name} is missing")
-        have, want = tuple(found[name].shape), tuple(wanted[name].shape)
-        if have != want:
-            raise RtposeError(f"{path}: tensor {name} has shape {have}, expected {want}")
-    for name in found:
-        if name not in wanted:
-            raise RtposeError(f"{path}: tensor {name} does not belong to its architecture")

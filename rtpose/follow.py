@@ -18,10 +18,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtpose.estimator import FindPeople
+from rtpose.geometry import box_iou
 from rtpose.on_device import Picture
 from rtpose.pose import FloatArray, Frame, FrameResult, Image, Pose
 from rtpose.tracker import Tracker
-from rtpose.yolo import box_iou
 
 Upload = Callable[[Image], Picture]
 """A frame's picture to where the networks take it from, complete when it returns."""

@@ -174,3 +174,14 @@ def to_frame(points: FloatArray, maps: FloatArray) -> FloatArray:
     """
     moved: FloatArray = np.einsum("nij,nkj->nki", maps[:, :, :2], points) + maps[:, None, :, 2]
     return moved
+
+
+def box_iou(first: FloatArray, second: FloatArray) -> FloatArray:
+    """Intersection over union of every pair: (N, 4) and (M, 4) xyxy to (N, M)."""
+    low = np.maximum(first[:, None, :2], second[None, :, :2])
+    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
+    common = np.prod(np.clip(high - low, 0, None), axis=-1)
+    areas = [np.prod(np.clip(b[:, 2:] - b[:, :2], 0, None), axis=-1) for b in (first, second)]
+    union = areas[0][:, None] + areas[1][None] - common
+    ratio = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
+    return np.asarray(ratio, np.float32)

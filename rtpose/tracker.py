@@ -20,6 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
+from rtpose.geometry import box_iou
 from rtpose.pose import Pose
 
 FloatArray = NDArray[np.float64]
@@ -282,17 +283,8 @@ def _similarity(
     weights = np.sqrt(joints[..., 2] * tracks[..., 2])
     total = weights.sum(-1)
     agreement = (weights * np.exp(-distance / (2 * spread**2))).sum(-1) / np.maximum(total, 1e-9)
-    overlap = _overlaps(
+    overlap = box_iou(
         np.stack([track.box for track in predicted]), np.stack([pair[1] for pair in seen])
     )
     mixed = (1 - _OVERLAP_WEIGHT) * agreement + _OVERLAP_WEIGHT * overlap
     return np.asarray(np.where(total > 0, mixed, overlap))
-
-
-def _overlaps(a: FloatArray, b: FloatArray) -> FloatArray:
-    """Intersection over union (N, M) of boxes (N, 4) and (M, 4)."""
-    low = np.maximum(a[:, None, :2], b[None, :, :2])
-    high = np.minimum(a[:, None, 2:], b[None, :, 2:])
-    shared = np.clip(high - low, 0, None).prod(-1)
-    areas = [np.prod(boxes[:, 2:] - boxes[:, :2], axis=1) for boxes in (a, b)]
-    return np.asarray(shared / (areas[0][:, None] + areas[1][None] - shared))

@@ -10,15 +10,15 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-import safetensors
 import torch
 from torch import Tensor, nn
 
 from rtpose.errors import RtposeError
+from rtpose.geometry import box_iou
 from rtpose.offline import import_ultralytics
 from rtpose.pose import FloatArray
 from rtpose.quantised import Range
-from rtpose.weights_file import write_weights
+from rtpose.weights_file import check_tensors, read_weights, write_weights
 
 FORMAT = "rtpose.detector/1"
 """Marks a safetensors file as ours, in its metadata."""
@@ -164,18 +164,13 @@ def load_model(path: Path) -> tuple[nn.Module, DetectorInfo]:
         If the file is missing, not a detector of ours, or any tensor is missing, surplus, of
         another shape or not finite.
     """
-    try:
-        with safetensors.safe_open(path, framework="pt") as file:
-            metadata: dict[str, str] = file.metadata() or {}
-            tensors: dict[str, Tensor] = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118
-    except (OSError, safetensors.SafetensorError) as error:
-        raise RtposeError(f"{path}: not a readable safetensors file: {error}") from error
+    tensors, metadata = read_weights(path)
     info = _read_info(metadata, path)
     try:
         model = build_model(info.yaml)
     except RtposeError as error:
         raise RtposeError(f"{path}: {error}") from error
-    _check_tensors(model.state_dict(), tensors, path)
+    check_tensors(path, tensors, model.state_dict())
     if info.ranges and info.ranges.keys() != set(eight_bit_convolutions(model)):
         raise RtposeError(f"{path}: the ranges in its metadata are not those of its architecture")
     model.load_state_dict({key: value.float() for key, value in tensors.items()})
@@ -237,17 +232,6 @@ def suppress_overlaps(boxes: FloatArray, scores: FloatArray, overlap: float) -> 
     return cast(FloatArray, order[~gone])
 
 
-def box_iou(first: FloatArray, second: FloatArray) -> FloatArray:
-    """Intersection over union of every pair: (N, 4) and (M, 4) xyxy to (N, M)."""
-    low = np.maximum(first[:, None, :2], second[None, :, :2])
-    high = np.minimum(first[:, None, 2:], second[None, :, 2:])
-    common = np.prod(np.clip(high - low, 0, None), axis=-1)
-    areas = [np.prod(np.clip(b[:, 2:] - b[:, :2], 0, None), axis=-1) for b in (first, second)]
-    union = areas[0][:, None] + areas[1][None] - common
-    ratio = np.divide(common, union, out=np.zeros_like(common), where=union > 0)
-    return cast(FloatArray, ratio.astype(np.float32))
-
-
 @lru_cache(maxsize=16)
 def grid(input_size: tuple[int, int]) -> tuple[FloatArray, FloatArray]:
     """Centres (A, 2) as x, y in pixels of the input, and the stride of each, (A,)."""
@@ -294,23 +278,3 @@ def _read_info(metadata: dict[str, str], path: Path) -> DetectorInfo:
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RtposeError(f"{path}: broken detector metadata: {error}") from error
-
-
-def _check_tensors(expected: dict[str, Tensor], found: dict[str, Tensor], path: Path) -> None:
-    missing, surplus = (
-        sorted(expected.keys() - found.keys()),
-        sorted(found.keys() - expected.keys()),
-    )
-    if missing or surplus:
-        raise RtposeError(
-            f"{path}: weights do not fit the network: {len(missing)} tensors missing, "
-            f"{len(surplus)} surplus, e.g. {(missing + surplus)[0]}"
-        )
-    for key, value in found.items():
-        if value.shape != expected[key].shape:
-            raise RtposeError(
-                f"{path}: {key} has shape {tuple(value.shape)}, "
-                f"the network needs {tuple(expected[key].shape)}"
-            )
-        if not value.isfinite().all():
-            raise RtposeError(f"{path}: {key} holds values that are not finite")

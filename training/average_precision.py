@@ -7,8 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from rtpose.geometry import box_iou
 from rtpose.pose import FloatArray
-from rtpose.yolo import box_iou
 
 IOU_THRESHOLDS = np.arange(50, 100, 5) / 100
 """COCO's ten overlaps, 0.50 to 0.95."""

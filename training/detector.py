@@ -19,8 +19,9 @@ from torch import Tensor, nn
 
 from rtpose.detector import Detector, PersonDetector, load_detector
 from rtpose.errors import RtposeError
+from rtpose.geometry import box_iou
 from rtpose.offline import import_ultralytics
-from rtpose.yolo import DetectorInfo, box_iou, load_model, person_only, save_model, trim_yaml
+from rtpose.yolo import DetectorInfo, load_model, person_only, save_model, trim_yaml
 from training.average_precision import DetectionScores, score_detections
 from training.detector_data import (
     LabelledPicture,

@@ -11,8 +11,9 @@ import torch
 
 from rtpose.detector import PersonDetector, UltralyticsDetector, load_detector
 from rtpose.errors import RtposeError
+from rtpose.geometry import box_iou
 from rtpose.shipped import shipped_detector
-from rtpose.yolo import box_iou, load_model
+from rtpose.yolo import load_model
 
 ASSETS = Path(importlib.util.find_spec("ultralytics").origin).parent / "assets"
 START = Path(__file__).parents[3] / "shared" / "data" / "weights" / "yolo11n_coco.pt"

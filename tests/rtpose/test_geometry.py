@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from rtpose.geometry import (
     CROP_MARGIN,
+    box_iou,
     crop_squares,
     crop_to_frame,
     cut_crops,
@@ -96,3 +97,9 @@ def test_shrinking_averages():
     image[:, ::2] = 255
     crop = cut_crops(image, np.array([[0, 0, 512]], np.float32), 64)[0]
     assert np.abs(crop[:, 4:-4, 4:-4].astype(int) - 128).max() <= 2
+
+
+def test_overlap_of_known_boxes():
+    first = np.float32([[0, 0, 2, 2], [5, 5, 5, 5]])
+    second = np.float32([[1, 0, 3, 2], [0, 0, 2, 2], [5, 5, 5, 5]])
+    np.testing.assert_allclose(box_iou(first, second), [[1 / 3, 1, 0], [0, 0, 0]], atol=1e-6)

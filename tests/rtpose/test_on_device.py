@@ -15,7 +15,7 @@ from rtpose.checkpoint import load_checkpoint
 from rtpose.detector import load_detector
 from rtpose.engines.eager import EagerEngine
 from rtpose.estimator import Estimator
-from rtpose.geometry import crop_squares, cut_crops
+from rtpose.geometry import box_iou, crop_squares, cut_crops
 from rtpose.letterbox import letterbox_image, plan_letterbox
 from rtpose.on_device import cut_squares, letterbox_frames, own_stream, read_people, upload
 from rtpose.photographs import photographed_people
@@ -25,7 +25,6 @@ from rtpose.skeleton import BODY21
 from rtpose.yolo import (
     DISTANCE_BINS,
     PersonNetwork,
-    box_iou,
     load_model,
     read_predictions,
     suppress_overlaps,
