@@ -14,6 +14,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 
 from rtpose.errors import RtposeError
+from rtpose.media.sources import JUMP_S
 
 
 class AudioCopy:
@@ -56,6 +57,7 @@ class AudioCopy:
         self._pairs: dict[int, AudioStream] = {}
         self._last: dict[int, int] = {}
         self._out_of_time: Counter[int] = Counter()
+        self._ended: set[int] = set()
         skipped: list[str] = []
         kept: list[AudioStream] = []
         for stream in self._input.streams.audio:
@@ -74,9 +76,17 @@ class AudioCopy:
     @property
     def skipped(self) -> tuple[str, ...]:
         """What the output does not hold, a line a stream."""
-        return self._not_kept + tuple(
-            f"{count} packets of audio stream {index} left out: their times go backwards"
-            for index, count in self._out_of_time.items()
+        return (
+            *self._not_kept,
+            *(
+                f"{count} packets of audio stream {index} left out: their times go backwards"
+                for index, count in self._out_of_time.items()
+            ),
+            *(
+                f"audio stream {index} left out from where its times begin anew, as in files "
+                "joined of several"
+                for index in sorted(self._ended)
+            ),
         )
 
     def copy_until(self, time_s: Fraction | None) -> None:
@@ -94,9 +104,16 @@ class AudioCopy:
             # Taken before it is written: a Ctrl-C in between must not write it twice.
             self._next = next(self._packets, None)
             index = packet.stream.index
+            if index in self._ended:
+                continue
             if packet.dts is not None:
-                # joined and damaged files have these, and no format that we write may
-                if packet.dts <= self._last.get(index, packet.dts - 1):
+                last = self._last.get(index, packet.dts - 1)
+                if packet.dts < last - JUMP_S / packet.time_base:
+                    # pictures go on from the one before, and we know of no moment in both
+                    self._ended.add(index)
+                    continue
+                # damaged files have these, and no format that we write may
+                if packet.dts <= last:
                     self._out_of_time[index] += 1
                     continue
                 self._last[index] = packet.dts

@@ -25,7 +25,7 @@ from rtpose.pose import Frame, Image
 _CLOCKLESS = {"mpjpeg", "mjpeg"}
 """Formats, by FFmpeg's names, that know nothing of time; it says 25 frames a second of them."""
 
-_JUMP_S = 1.0
+JUMP_S = 1.0
 """Times that go back by more begin anew, as in files joined of several: they go on from the frame
 before. Less is disorder, and straightened tick by tick."""
 
@@ -121,7 +121,7 @@ class VideoFile:
     def _frames(self, first: VideoFrame) -> Iterator[Frame]:
         time_base = self.info.time_base
         frame_ticks = max(1, round(1 / (self.info.rate * time_base)))
-        jump_back = round(_JUMP_S / time_base)
+        jump_back = round(JUMP_S / time_base)
         ticks, began_s = -1, time.monotonic()
         origin = first.pts
         for picture in chain((first,), self._pictures):

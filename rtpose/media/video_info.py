@@ -90,10 +90,7 @@ class VideoInfo:
         Time of the first picture after ``origin_s``.
     frames : int or None
         How many pictures the container announces: an estimate, None where it announces nothing.
-    duration_s : float or None
     has_audio : bool
-    orientation : Orientation
-        What was done to the stored pictures; already applied to width and height.
     pixel_aspect : Fraction
         Width of an upright pixel over its height; 1 for nearly every file.
     colour : Colour
@@ -106,9 +103,7 @@ class VideoInfo:
     origin_s: Fraction = Fraction(0)
     start_s: Fraction = Fraction(0)
     frames: int | None = None
-    duration_s: float | None = None
     has_audio: bool = False
-    orientation: Orientation = Orientation()
     pixel_aspect: Fraction = Fraction(1)
     colour: Colour = Colour()
 
@@ -159,9 +154,7 @@ def read_info(
         origin_s=origin_s,
         start_s=max(first_s - origin_s, Fraction(0)),
         frames=frames,
-        duration_s=duration_s,
         has_audio=bool(container.streams.audio),
-        orientation=orientation,
         pixel_aspect=1 / aspect if orientation.transpose else aspect,
         colour=Colour(first.colorspace, first.color_primaries, first.color_trc),
     )
