@@ -25,8 +25,9 @@ import typer
 RESULTS = Path(__file__).parent / "results"
 
 _LESS_IS_BETTER = ("ms", "mb", "seconds", "missed", "not_found", "left_out",
-                   "without_reference", "bytes")  # fmt: skip
-_NO_FIGURES = ("date", "machine", "settings", "curve")
+                   "without_reference", "bytes", "dropped", "apart_px", "farthest_px", "raw",
+                   "smoothed")  # fmt: skip
+_NO_FIGURES = ("date", "machine", "settings", "curve", "detect_every", "beta", "camera_fps")
 _NAMES = ("name", "step", "clip", "model", "engine", "source", "measure", "precision", "people",
           "batch", "size")  # fmt: skip
 

@@ -58,7 +58,7 @@ def time_steps(rounds: int, model: str) -> list[dict[str, object]]:
     poses = whole(image)
 
     def draw(picture: Image) -> None:
-        draw_poses(picture.copy(), poses[:1])
+        draw_poses(picture.copy(), poses[:1], whole.skeleton, predicted=whole.skeleton)
 
     steps: dict[str, Callable[[], object]] = {
         f"detector, {detector.size} px, {detector.precision}": lambda: detector(image),

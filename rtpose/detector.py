@@ -112,7 +112,7 @@ def load_detector(
         file that ultralytics reads and that has a class "person"; ``.pt`` files are pickles, so
         only name one you trust. Nothing is ever downloaded.
     device : str
-        "cpu", or what torch calls the accelerator ("cuda", "cuda:1", "mps").
+        As `rtpose.engines.select.select_device` returns it.
     size : int, optional
         Longer side, in pixels, that pictures are scaled to; a multiple of 32. None is what the
         detector was made for (640 for ultralytics' own).
@@ -123,14 +123,14 @@ def load_detector(
         `rtpose.cpu_precision`. Only for our detectors.
     threads : int, optional
         CPU threads of OpenVINO; None is one for every core. Models that ultralytics runs take
-        those that PyTorch is set to.
+        as many as ultralytics sets for the whole process: one less than there are cores, at
+        most eight.
 
     Raises
     ------
     RtposeError
-        If the file, the device, the size or a name above is unknown, missing or does not fit.
+        If the file, the size or a name above is unknown, missing or does not fit.
     """
-    _check_device(device)
     if size is not None and (size < 32 or size % 32):
         raise RtposeError(f"detector size {size}: must be a multiple of 32, e.g. 320 or 416")
     path = shipped_detector() if which is None else _find(which)
@@ -302,7 +302,9 @@ def _torch(network: nn.Module, device: str, precision: str | None) -> tuple[Pred
     precision = precision or ("fp16" if device.startswith("cuda") else "fp32")
     if precision not in types:
         raise RtposeError(f"unknown precision {precision}: choose one of {', '.join(types)}")
-    return cast(Predict, network.to(device, types[precision])), precision
+    # as its input lies in memory: else every convolution would turn its weights round first
+    placed = network.to(device, types[precision], memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return cast(Predict, placed), precision
 
 
 def _openvino(
@@ -353,16 +355,3 @@ def _find(which: str | Path) -> Path:
     raise RtposeError(
         f"detector {which}: no such file. Models are never downloaded: name one you have"
     )
-
-
-def _check_device(device: str) -> None:
-    try:
-        kind = torch.device(device)
-    except RuntimeError as error:
-        raise RtposeError(f"unknown device {device}: try cpu or cuda") from error
-    if kind.type == "cpu":
-        return
-    if kind.type == "cuda" and (kind.index or 0) >= torch.cuda.device_count():
-        raise RtposeError(f"device {device}: torch sees {torch.cuda.device_count()} CUDA devices")
-    if kind.type == "mps" and not torch.backends.mps.is_available():
-        raise RtposeError("device mps: not on this machine")

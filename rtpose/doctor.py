@@ -150,16 +150,9 @@ def _has_codec(name: str, mode: Literal["r", "w"]) -> bool:
 
 
 def _cameras() -> list[Finding]:
-    if sys.platform != "linux":
-        return [Finding("cameras", "not listed on this system; try: rtpose webcam --camera 0")]
-    names = []
-    for folder in sorted(Path("/sys/class/video4linux").glob("video*")):
-        index = folder.name.removeprefix("video")
-        try:
-            names.append(f"{index} ({(folder / 'name').read_text().strip()})")
-        except OSError:
-            names.append(index)
-    return [Finding("cameras", ", ".join(names) or "none")]
+    from rtpose.media.devices import list_devices
+
+    return [Finding("cameras", ", ".join(list_devices()) or "none")]
 
 
 def _display() -> list[Finding]:

@@ -1,7 +1,7 @@
 """Skeletons painted onto a picture: which side a limb is on, and whose it is, at a glance.
 
 A person's left is orange, the right blue, the midline white; the hues are two that the colour
-blind tell apart (Okabe and Ito 2008). Joints and labels carry a colour that belongs to the id.
+blind tell apart (Okabe and Ito 2008). Joints carry a colour that belongs to the id.
 Everything has a dark rim, so that it shows on bright and dark pictures alike.
 """
 
@@ -30,7 +30,7 @@ PEOPLE: tuple[Colour, ...] = (
     (60, 60, 255), (80, 230, 80), (255, 80, 255), (0, 235, 255), (255, 80, 120),
     (230, 230, 60), (180, 130, 255), (90, 255, 190), (140, 200, 240),
 )  # fmt: skip
-"""Colours of ids: unlike their neighbours and the sides' colours, light enough for dark text."""
+"""Colours of ids: unlike their neighbours and the sides' colours."""
 
 NOBODY: Colour = (200, 200, 200)
 """Colour of people without an id."""
@@ -45,7 +45,6 @@ _REACH = 1e5
 _THICKNESS = 0.17
 # The face is small and what one wants to see: it gets half the thickness.
 _FACE = frozenset({"nose", "left_eye", "right_eye", "left_ear", "right_ear"})
-_FONT = cv2.FONT_HERSHEY_SIMPLEX
 
 
 def draw_poses(
@@ -54,7 +53,6 @@ def draw_poses(
     skeleton: Skeleton = BODY21,
     *,
     min_score: float = 0.3,
-    show_ids: bool = False,
     predicted: Skeleton = BODY21,
 ) -> None:
     """Draw people onto a picture, in place.
@@ -70,8 +68,6 @@ def draw_poses(
     min_score : float
         Joints below it, and bones that touch them, are left out; so are joints whose
         coordinates are not finite. What lies outside the picture is cut off.
-    show_ids : bool
-        Write each person's id above the box.
     predicted : Skeleton
         What the poses' joints are.
 
@@ -101,8 +97,6 @@ def draw_poses(
         shown = _shown(joints, min_score)
         thickness = _thickness(pose.box, joints[shown])
         _draw_person(canvas, joints, shown, skeleton, thickness, id_colour(pose.id))
-        if show_ids and pose.id is not None:
-            _draw_label(canvas, pose, joints[shown], thickness)
     if canvas is not image:
         image[...] = canvas
 
@@ -180,25 +174,3 @@ def _strokes(skeleton: Skeleton) -> tuple[tuple[NDArray[np.int64], Colour, bool]
         colour = {"left": LEFT, "right": RIGHT}[sides.pop()] if len(sides) == 1 else MIDLINE
         strokes.setdefault((colour, _FACE.issuperset(names)), []).append(bone)
     return tuple((np.array(bones), *style) for style, bones in strokes.items())
-
-
-def _draw_label(canvas: Image, pose: Pose, shown: FloatArray, thickness: int) -> None:
-    """Write the id on a plate of its colour above the person, within the picture."""
-    tops = np.concatenate([shown[:, :2], pose.box.reshape(2, 2)])
-    tops = tops[np.isfinite(tops).all(1)].astype(np.float64)
-    if not len(tops):
-        return
-    text, scale = str(pose.id), 0.35 + 0.1 * thickness
-    weight = max(1, round(scale * 1.5))
-    (width, height), _ = cv2.getTextSize(text, _FONT, scale, weight)
-    pad = max(2, height // 3)
-    rows, columns = canvas.shape[:2]
-    middle = float(np.clip((tops[:, 0].min() + tops[:, 0].max()) / 2, 0, columns))
-    x = round(min(max(middle - width / 2 - pad, 0), max(columns - width - 2 * pad, 0)))
-    top = float(np.clip(tops[:, 1].min() - height - 3 * pad, 0, max(rows - height - 2 * pad, 0)))
-    y = round(top)
-    plate = (x, y), (x + width + 2 * pad, y + height + 2 * pad)
-    cv2.rectangle(canvas, *plate, id_colour(pose.id), -1)
-    cv2.putText(
-        canvas, text, (x + pad, y + pad + height), _FONT, scale, RIM, weight, cv2.LINE_AA
-    )  # fmt: skip

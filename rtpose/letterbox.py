@@ -83,12 +83,6 @@ def letterbox_image(image: Image, plan: Letterbox) -> Image:
     return out
 
 
-def boxes_to_input(boxes: FloatArray, plan: Letterbox) -> FloatArray:
-    """Map boxes (N, 4) xyxy from the picture into the network's input."""
-    scale, shift = _map(plan)
-    return (boxes * scale + shift).astype(np.float32)
-
-
 def boxes_to_image(boxes: FloatArray, plan: Letterbox) -> FloatArray:
     """Map boxes (N, 4) xyxy from the network's input back to the picture."""
     scale, shift = _map(plan)

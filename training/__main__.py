@@ -15,18 +15,19 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
-from rtpose.bench.accuracy import head_pck, overall, predict, torso_pck
+from rtpose.bench.accuracy import predict, score
 from rtpose.checkpoint import load_checkpoint, save_checkpoint
 from rtpose.datasets.find import find_dataset
 from rtpose.engines.eager import EagerEngine
 from rtpose.engines.faults import is_out_of_memory
 from rtpose.engines.select import select_device
 from rtpose.errors import RtposeError
-from rtpose.metrics import COLUMNS, columns
+from rtpose.metrics import COLUMNS
 from rtpose.network import eight_bit_convolutions
 from rtpose.quantised import watch_inputs
 from rtpose.skeleton import BODY21
 from training.calibrate import calibration_error, fit_calibration, right_or_wrong
+from training.centre import centre, watch_sums
 from training.compare import VARIANTS, markdown, write_results
 from training.compare import compare as run_comparison
 from training.config import TrainConfig, read_config
@@ -89,18 +90,21 @@ def distill(
     config: ConfigArgument,
     data: DataOption,
     run: RunOption,
-    teacher: Annotated[Path, typer.Option(help="The trained network to learn from.")],
+    teacher: Annotated[
+        list[Path],
+        typer.Option(help="A trained network to learn from; give it again for several."),
+    ],
     start: Annotated[
         Path, typer.Option(help="The student's own trained weights: from scratch it gains nothing.")
     ],
     share: Annotated[
-        float, typer.Option(min=0, max=1, help="The teacher's part of the target.")
+        float, typer.Option(min=0, max=1, help="The teachers' part of the target.")
     ] = 0.5,
     resume: ResumeOption = False,
     device: DeviceOption = "cpu",
     minutes: MinutesOption = math.inf,
 ) -> None:
-    """Train a network on labels and on a bigger network's heatmaps."""
+    """Train a network on labels and on other networks' heatmaps."""
     folder = RunFolder(run)
     with join_processes(device) as processes:
         settings = _settings(config, folder, resume)
@@ -193,23 +197,15 @@ def evaluate(
     engine = EagerEngine(checkpoint, device, flip_test)
     scored = predict(people, dataset.pictures, engine, skeleton)
     table = Table("source", "score", "people", "left out", "all", *COLUMNS)
-    for source in dict.fromkeys(people.sources):
-        part = scored.of_source(source)
-        results = {
-            "PCK@0.2, 12 joints": torso_pck(part, skeleton),
-            "PCK@0.2, all joints": torso_pck(part, skeleton, skeleton.joints),
-            "PCKh@0.5, all joints": head_pck(part, skeleton),
-        }
-        for name, result in results.items():
-            rates = columns(result, skeleton)
-            table.add_row(
-                source,
-                name,
-                str(result.people),
-                str(result.left_out),
-                f"{overall(result):.2f}",
-                *(f"{rates[c]:.1f}" for c in COLUMNS),
-            )
+    for row in score(scored, skeleton):
+        table.add_row(
+            row.source,
+            row.measure,
+            str(row.people),
+            str(row.without_reference),
+            f"{row.means.a16:.2f}",
+            *(f"{row.columns[c]:.1f}" if c in row.columns else "-" for c in COLUMNS),
+        )
     Console().print(table)
 
 
@@ -279,11 +275,14 @@ def calibrate(
     weights: Annotated[Path, typer.Argument(help="A .safetensors pose network; rewritten.")],
     data: DataOption,
 ) -> None:
-    """Measure on val what makes a network's scores chances, and what int8 needs to know of it."""
+    """Measure on val what makes a network's scores chances, and what fewer bits need of it."""
     checkpoint = load_checkpoint(weights)
     skeleton = checkpoint.skeleton
     dataset = find_dataset(data)
     people = dataset.read("val", skeleton)
+    with watch_sums(checkpoint.network) as means:
+        predict(people, dataset.pictures, EagerEngine(checkpoint), skeleton)
+    centre(checkpoint.network, means)
     names = eight_bit_convolutions(checkpoint.network)
     with watch_inputs(checkpoint.network, names) as seen:
         scored = predict(people, dataset.pictures, EagerEngine(checkpoint), skeleton)

@@ -14,6 +14,7 @@ from rtpose.datasets.find import find_dataset
 from rtpose.engines.eager import EagerEngine
 from rtpose.errors import RtposeError
 from rtpose.metrics import COLUMNS, columns
+from rtpose.skeleton import BODY21, find_skeleton
 from training.config import NetworkConfig, TrainConfig
 from training.fit import fit
 from training.parallel import Processes
@@ -100,11 +101,18 @@ def compare(
     Raises
     ------
     RtposeError
-        If a variant is unknown or a split missing.
+        If a variant is unknown, a split missing, or the skeleton lacks a joint of the table.
     """
     unknown = [name for name in variants if name not in VARIANTS]
     if unknown:
         raise RtposeError(f"unknown variant {unknown[0]!r}: choose {', '.join(VARIANTS)}")
+    skeleton = find_skeleton(config.network.skeleton, BODY21)
+    absent = {joint for joints in COLUMNS.values() for joint in joints} - {*skeleton.joints}
+    if absent:
+        raise RtposeError(
+            f"the paper's table needs joints that {skeleton.name} lacks ({min(absent)}): set "
+            "network: {skeleton: body21}, mpii16 or lsp14"
+        )
     for seed in seeds:
         for name in variants:
             own = replace(config, network=VARIANTS[name](config.network), seed=seed)

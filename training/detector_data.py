@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
-import json
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,6 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpose.datasets.coco import own_folder
+from rtpose.datasets.labels import read_json
+from rtpose.datasets.people import read_picture
 from rtpose.errors import RtposeError
 from rtpose.letterbox import PAD_VALUE
 from rtpose.pose import FloatArray, Image
@@ -47,10 +47,10 @@ class LabelledPicture:
 
     def read(self) -> Image:
         """Read the picture, (H, W, 3) uint8 BGR."""
-        image = cv2.imread(str(self.path), cv2.IMREAD_COLOR)
+        image = read_picture(self.path)
         if image is None:
             raise RtposeError(f"{self.path}: not a readable picture")
-        return image.astype(np.uint8, copy=False)
+        return image
 
 
 def read_labels(labels: Path, pictures: Path, sources: tuple[str, ...]) -> list[LabelledPicture]:
@@ -70,10 +70,8 @@ def read_labels(labels: Path, pictures: Path, sources: tuple[str, ...]) -> list[
     RtposeError
         If the file is missing or has another form.
     """
+    data = read_json(labels)
     try:
-        opener = gzip.open if labels.suffix == ".gz" else open
-        with opener(labels, "rt") as file:
-            data = json.load(file)
         boxes: dict[int, list[list[float]]] = {image["id"]: [] for image in data["images"]}
         for annotation in data["annotations"]:
             x, y, w, h = annotation["bbox"]
@@ -91,8 +89,6 @@ def read_labels(labels: Path, pictures: Path, sources: tuple[str, ...]) -> list[
             for image in data["images"]
             if image["source"] in sources
         ]
-    except (OSError, EOFError, ValueError) as error:
-        raise RtposeError(f"{labels}: not readable as json: {error}") from error
     except (KeyError, TypeError) as error:
         raise RtposeError(f"{labels}: not COCO format with sources (no {error})") from error
 

@@ -197,8 +197,9 @@ def match_boxes(
 ) -> NDArray[np.int64]:
     """Which detected box is whose, by the labels alone and not by what was predicted in them.
 
-    A person is given the box that holds most of the labelled joints, and of several the
-    smallest; each box is given once.
+    What counts for a box is the part of the labelled joints that it holds, and half as much how
+    small it is: one around a whole group, or a large neighbour, may hold one joint more. Each box
+    is given once, so that the sum over all people is greatest.
 
     Parameters
     ----------

@@ -31,7 +31,12 @@ from rtpose.skeleton import COCO17, FLIC11, LSP14, MPII16, Skeleton
 
 GIVEN, DETECTED = "in the labels' boxes", "in our detector's boxes"
 
-_SKELETONS = {"MPII Human Pose": MPII16, "FLIC": FLIC11, "Leeds Sports Poses": LSP14}
+_SKELETONS = {
+    "MPII Human Pose": MPII16,
+    "FLIC": FLIC11,
+    "Leeds Sports Poses": LSP14,
+    "LSP-Extended": LSP14,
+}
 FLIC_TORSO = ("left_shoulder", "right_hip")
 _USUAL_SPLITS = ("val", "test")
 

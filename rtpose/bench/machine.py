@@ -52,8 +52,12 @@ def peak_host_mb() -> float | None:
 
 
 def gpu_used_mb(device: str) -> float | None:
-    """Memory in use on the whole GPU, in MB, by whatever library; None on a CPU."""
+    """Memory in use on the whole GPU, in MB, by whatever library; None on a CPU.
+
+    What PyTorch only holds back is given free first.
+    """
     if not device.startswith("cuda"):
         return None
+    torch.cuda.empty_cache()
     free, total = torch.cuda.mem_get_info(device)
     return (total - free) / 1e6

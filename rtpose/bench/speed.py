@@ -269,9 +269,10 @@ def time_stages(
             if frame is None:
                 break
             marks.append(clock.mark())
-            boxes, scores = estimator.detector(frame.image)
+            picture = estimator.upload(frame.image)
+            boxes, scores = estimator.detector(picture)
             marks.append(clock.mark())
-            joints, between = _place_joints(estimator, frame.image, boxes, clock)
+            joints, between = _place_joints(estimator, picture, boxes, clock)
             marks += between
             poses = tracker.update(
                 [Pose(b, float(s), j) for b, s, j in zip(boxes, scores, joints, strict=True)],
@@ -288,13 +289,13 @@ def time_stages(
 
 
 def _place_joints(
-    estimator: Estimator, image: Image, boxes: FloatArray, clock: Clock
+    estimator: Estimator, picture: Picture, boxes: FloatArray, clock: Clock
 ) -> tuple[FloatArray, list[Any]]:
     """`Estimator.place_joints` with a mark after each of its steps."""
     squares = crop_squares(boxes)
     if not len(squares):
-        return estimator.place_joints(image, boxes), [clock.mark() for _ in range(3)]
-    crops = estimator.cut(image, squares)
+        return estimator.place_joints(picture, boxes), [clock.mark() for _ in range(3)]
+    crops = estimator.cut(picture, squares)
     cut = clock.mark()
     heatmaps = estimator.predict(crops)
     predicted = clock.mark()
@@ -324,7 +325,8 @@ def time_clip(estimator: Estimator, clip: Path, follow: Follow, out: Path | None
                 count += 1
                 if writer:
                     image = result.frame.image
-                    draw_poses(image, result.poses, estimator.skeleton)
+                    skeleton = estimator.skeleton
+                    draw_poses(image, result.poses, skeleton, predicted=skeleton)
                     writer.write(image, result.frame.time_s)
         if writer:
             writer.close()

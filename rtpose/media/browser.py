@@ -298,6 +298,10 @@ def _listen(host: str, port: int) -> socket.socket:
     try:
         family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(place, family=family)
+    except UnicodeError as error:  # of names such as a..b
+        raise RtposeError(
+            f"no page at {host!r}: not the name of a host; choose an address of this machine"
+        ) from error
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
             raise RtposeError(

@@ -30,6 +30,9 @@ def test_more_fps_and_fewer_ms_are_better():
     assert changes({"a": ms(30, 29, 31)}, {"a": ms(25, 24, 26)})[0].better
     assert not changes({"host_mb": 900}, {"host_mb": 901})[0].better
     assert not changes({"val": {"pck": 80.1}}, {"val": {"pck": 80.0}})[0].better
+    for less in ("dropped", "apart_px", "farthest_px", "raw", "smoothed"):
+        assert not changes({less: 0}, {less: 1})[0].better
+    assert changes({"detect_every": 1, "beta": 2}, {"detect_every": 5, "beta": 3}) == []
 
 
 def test_spreads_beside_a_figure():

@@ -129,25 +129,13 @@ def test_poses_may_come_in_another_convention():
         drawn(coco, skeleton=LSP14, predicted=COCO17)
 
 
-def test_an_id_is_written_above_the_person():
-    pose = person((20, 60, 120, 220))
-    without, labelled = drawn(pose), drawn(pose, show_ids=True)
-    _, y0, _, y1 = changed(np.where(without == labelled, 128, labelled).astype(np.uint8))
-    assert y0 >= 20
-    assert y1 < 60
-    np.testing.assert_array_equal(
-        drawn(person(identity=None), show_ids=True), drawn(person(identity=None))
-    )
-    assert (drawn(person(identity=12), show_ids=True) != drawn(person(identity=3))).any()
-
-
 def test_nobody_changes_nothing():
     assert (drawn() == 128).all()
 
 
 @pytest.mark.parametrize("size", [(1, 1), (2, 1), (1, 300), (7, 3), (0, 10), (10, 0)])
 def test_tiny_pictures(size):
-    drawn(person((0, 0, 50, 100)), person((-40, -40, 400, 400)), size=size, show_ids=True)
+    drawn(person((0, 0, 50, 100)), person((-40, -40, 400, 400)), size=size)
 
 
 def test_someone_outside_leaves_the_picture_alone():
@@ -189,4 +177,4 @@ floats = st.floats(width=32, allow_nan=True, allow_infinity=True)
     identity=st.one_of(st.none(), st.integers(0, 10**9)),
 )
 def test_no_numbers_crash_it(joints, box, size, identity):
-    drawn(Pose(box, 0.5, joints, identity), size=size, show_ids=True)
+    drawn(Pose(box, 0.5, joints, identity), size=size)

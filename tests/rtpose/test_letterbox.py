@@ -6,7 +6,6 @@ from hypothesis import strategies as st
 from rtpose.letterbox import (
     PAD_VALUE,
     boxes_to_image,
-    boxes_to_input,
     clip_boxes,
     letterbox_image,
     plan_letterbox,
@@ -35,24 +34,19 @@ def test_picture_fits_into_an_input_of_whole_strides(height, width, size):
 
 
 @given(sides, sides, sizes, fractions)
-def test_boxes_come_back_where_they_were(height, width, size, rows):
-    boxes = np.array(rows, np.float32).reshape(-1, 4) * np.float32([width, height] * 2)
+def test_what_is_a_part_of_the_scaled_picture_is_the_same_part_of_the_picture(
+    height, width, size, rows
+):
     plan = plan_letterbox(height, width, size)
-    back = boxes_to_image(boxes_to_input(boxes, plan), plan)
-    # float32 rounds in the input at size * 2**-24; back in the picture that grows by the scale.
-    scale = max(height / plan.scaled[0], width / plan.scaled[1])
-    assert np.abs(back - boxes).max(initial=0) <= 1e-3 * max(1.0, scale)
-    assert back.dtype == np.float32
-
-
-@given(sides, sides, sizes)
-def test_the_whole_picture_maps_onto_the_scaled_picture(height, width, size):
-    plan = plan_letterbox(height, width, size)
-    whole = np.array([[0, 0, width, height]], np.float32)
     (top, left), (h, w) = plan.offset, plan.scaled
+    parts = np.array(rows, np.float32).reshape(-1, 4)
+    boxes = boxes_to_image(parts * np.float32([w, h] * 2) + np.float32([left, top] * 2), plan)
+    # float32 rounds in the input at size * 2**-24; back in the picture that grows by the scale.
+    scale = max(1.0, height / h, width / w)
     np.testing.assert_allclose(
-        boxes_to_input(whole, plan), [[left, top, left + w, top + h]], atol=1e-3
+        boxes, parts * np.float32([width, height] * 2), atol=1e-3 * scale, rtol=0
     )
+    assert boxes.dtype == np.float32
 
 
 def test_pixels_land_where_boxes_say():
@@ -61,9 +55,9 @@ def test_pixels_land_where_boxes_say():
     plan = plan_letterbox(300, 500, 320)
     bright = letterbox_image(image, plan)[..., 0] > 127 + PAD_VALUE // 2
     rows, columns = np.flatnonzero(bright.any(axis=1)), np.flatnonzero(bright.any(axis=0))
-    expected = boxes_to_input(np.float32([[250, 100, 400, 200]]), plan)[0]
-    seen = [columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]
-    np.testing.assert_allclose(seen, expected, atol=1)
+    seen = np.float32([[columns[0], rows[0], columns[-1] + 1, rows[-1] + 1]])
+    # a pixel of the input is 1.6 of the picture
+    np.testing.assert_allclose(boxes_to_image(seen, plan), [[250, 100, 400, 200]], atol=1.6)
 
 
 def test_padding_is_grey_and_a_picture_of_the_right_size_is_untouched():

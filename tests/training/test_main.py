@@ -48,8 +48,13 @@ def test_train_calibrate_evaluate(
         assert cv2.imread(str(run / name)).std() > 5, name
     assert list((run / "tensorboard").iterdir())
 
+    before, pixels = load_checkpoint(best), torch.randint(0, 256, (2, 3, 64, 64))
     assert training(monkeypatch, "calibrate", best, "--data", drawn_people) == 0
     calibrated = load_checkpoint(best)
+    with torch.no_grad():
+        torch.testing.assert_close(
+            calibrated.network(pixels), before.network(pixels), atol=1e-3, rtol=0
+        )
     assert calibrated.calibration.slope != 1.0
     assert all(0 < peak < 1000 for peak in calibrated.peaks.values()) and calibrated.peaks
     # a shorter network's inputs are others
@@ -65,6 +70,25 @@ def test_train_calibrate_evaluate(
     # a run is not overwritten by accident
     assert training(monkeypatch, *words) == 2
     assert "holds a run already; give --resume" in capfd.readouterr().err
+
+
+@pytest.mark.parametrize("name", ["coco17", "flic11"])
+def test_a_network_without_head_top_is_scored_too(
+    name: str, drawn_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    skeleton, weights = SKELETONS[name], tmp_path / "net.safetensors"
+    network = DCHourglass(Architecture(1, 8, len(skeleton), depth=2)).eval()
+    save_checkpoint(weights, Checkpoint(network, skeleton, 64))
+    assert training(monkeypatch, "evaluate", weights, "--data", drawn_people) == 0
+    said = capfd.readouterr().out
+    assert "PCK@0.2, all joints" in said and "PCKh" not in said
+    config = tmp_path / "tiny.yaml"
+    config.write_text(TINY.replace("depth: 2", f"depth: 2, skeleton: {name}"))
+    words = ("compare", config, "--data", drawn_people, "--run", tmp_path / "compared")
+    assert training(monkeypatch, *words) == 2
+    assert f"joints that {name} lacks (" in capfd.readouterr().err
+    assert not (tmp_path / "compared").exists()
 
 
 def test_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd):

@@ -7,6 +7,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
 from rtpose.bench.measured import Measured, Percentiles
 from rtpose.bench.plot import check_plot, plot_stages
@@ -17,8 +18,9 @@ from rtpose.engines.eager import EagerEngine
 from rtpose.errors import RtposeError
 from rtpose.estimator import Estimator
 from rtpose.media.sample import write_sample
+from rtpose.network import Architecture, DCHourglass
 from rtpose.pose import Image
-from rtpose.skeleton import BODY21
+from rtpose.skeleton import BODY21, MPII16
 
 SLEEP_S = 0.02
 
@@ -73,6 +75,14 @@ def test_all_of_it(estimator: Estimator, clip: Path, tmp_path: Path):
     assert speed.gpu_mb is None
     assert any("20 people" in line for line in told)
     assert plain(speed)["stages"]["pose"]["p50"]["unit"] == "ms"
+
+
+def test_a_network_of_another_skeleton(clip: Path, tmp_path: Path):
+    torch.manual_seed(0)
+    network = DCHourglass(Architecture(1, 4, len(MPII16), depth=1)).eval()
+    engine = EagerEngine(Checkpoint(network, MPII16, 64))
+    speed = measure_speed(Estimator(find_two, engine, MPII16), clip, clip, tmp_path, 1)
+    assert speed.people == 2.0
 
 
 def test_a_clip_without_anybody(estimator: Estimator, clip: Path, tmp_path: Path):

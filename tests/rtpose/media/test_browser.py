@@ -384,7 +384,13 @@ def test_a_port_in_use_is_named(view):
 
 @pytest.mark.parametrize(
     ("host", "number"),
-    [("127.0.0.1", 70000), ("127.0.0.1", -1), ("no-such-host.invalid", 0), ("192.0.2.77", 0)],
+    [
+        ("127.0.0.1", 70000),
+        ("127.0.0.1", -1),
+        ("no-such-host.invalid", 0),
+        ("192.0.2.77", 0),
+        ("a..b", 0),
+    ],
 )
 def test_places_that_cannot_be_had_are_refused_in_one_line(host, number):
     with pytest.raises(RtposeError) as caught:
