@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import sys
 from importlib.metadata import version
 from typing import Annotated, NoReturn
@@ -60,10 +61,17 @@ app.command()(cache)
 
 def main() -> None:
     """Run the command line; bad input ends in one line and exit code 2."""
+    # a polite request to end shall remove what is half made as Ctrl-C does
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app()
     except RtposeError as error:
         _end(str(error))
+    except OSError as error:
+        # a name too long, a folder one may not look into: never a bug where it names a file
+        if error.filename is None:
+            raise
+        _end(f"{error.filename}: {error.strerror}; check the name and who may use it")
     except RuntimeError as error:
         # torch is not imported for this: if it was not yet, it is not its error
         if "torch" not in sys.modules:

@@ -52,7 +52,24 @@ class Estimator:
     reason: str = ""
 
     def __call__(self, image: Image) -> tuple[Pose, ...]:
-        """Find the people in one picture, (H, W, 3) uint8 BGR, and their joints."""
+        """Find the people in one picture, and their joints.
+
+        Parameters
+        ----------
+        image : (H, W, 3) uint8, BGR
+
+        Raises
+        ------
+        ValueError
+            If it is something else.
+        """
+        if not isinstance(image, np.ndarray):
+            raise ValueError(
+                f"expected a (H, W, 3) uint8 image, got {image!r}: cv2.imread gives None for a "
+                "file it cannot read"
+            )
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+            raise ValueError(f"expected a (H, W, 3) uint8 image, got {image.shape} {image.dtype}")
         picture = self.upload(image)
         boxes, scores = self.detector(picture)
         joints = self.place_joints(picture, boxes)

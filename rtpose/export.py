@@ -70,8 +70,8 @@ def export(checkpoint: Checkpoint, format: str, path: Path, flip_test: bool = Fa
     if format not in FORMATS:
         raise RtposeError(f"unknown format {format!r}: choose {', '.join(FORMATS)}")
     kind = FORMATS[format]
-    if path.suffix != kind.suffix:
-        raise RtposeError(f"{path}: a file of format {format} must end in {kind.suffix}")
+    if path.suffix != kind.suffixes[0]:
+        raise RtposeError(f"{path}: a file of format {format} must end in {kind.suffixes[0]}")
     for package in kind.packages:
         if importlib.util.find_spec(package) is None:
             raise RtposeError(
@@ -186,16 +186,16 @@ def _any_number() -> dict[str, dict[int, object]]:
 
 @dataclass(frozen=True)
 class _Kind:
-    suffix: str
+    suffixes: tuple[str, ...]
     packages: tuple[str, ...]
     write: Callable[[HeatmapNetwork, Tensor, Path, str], None]
     read: Callable[[Path], Callable[[Tensor], Tensor]]
 
 
 FORMATS = {
-    "onnx": _Kind(".onnx", ("onnx", "onnxscript", "onnxruntime"), _write_onnx, _read_onnx),
-    "openvino": _Kind(".xml", ("openvino",), _write_openvino, _read_openvino),
-    "torchscript": _Kind(".pt", (), _write_torchscript, _read_torchscript),
-    "torch": _Kind(".pt2", (), _write_torch, _read_torch),
+    "onnx": _Kind((".onnx",), ("onnx", "onnxscript", "onnxruntime"), _write_onnx, _read_onnx),
+    "openvino": _Kind((".xml", ".bin"), ("openvino",), _write_openvino, _read_openvino),
+    "torchscript": _Kind((".pt",), (), _write_torchscript, _read_torchscript),
+    "torch": _Kind((".pt2",), (), _write_torch, _read_torch),
 }
 """Formats by the name that `rtpose export --format` takes."""

@@ -303,6 +303,10 @@ def main() -> None:
         app()
     except RtposeError as error:
         _end(str(error))
+    except OSError as error:
+        if error.filename is None:
+            raise
+        _end(f"{error.filename}: {error.strerror}; check the name and who may use it")
     except RuntimeError as error:
         if not is_out_of_memory(error):
             raise

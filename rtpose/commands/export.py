@@ -32,10 +32,11 @@ def export(
     from rtpose.shipped import find_weights
 
     checkpoint = load_checkpoint(find_weights(model))
-    suffix = FORMATS[format].suffix if format in FORMATS else ""
-    path = out or Path(f"rtpose-{Path(model).stem}{suffix}")
-    if path.exists() and not overwrite:
-        raise RtposeError(f"{path} exists; add --overwrite to replace it")
+    suffixes = FORMATS[format].suffixes if format in FORMATS else ("",)
+    path = out or Path(f"rtpose-{Path(model).stem}{suffixes[0]}")
+    for suffix in suffixes:
+        if (made := path.with_suffix(suffix)).exists() and not overwrite:
+            raise RtposeError(f"{made} exists; add --overwrite to replace it")
     with console.status(f"converting to {format}; it takes about a minute", spinner="line"):
         written = write(checkpoint, format, path, flip_test)
     size = checkpoint.input_size

@@ -117,6 +117,9 @@ def annotate(
             progress.advance(task)
         seconds = time.perf_counter() - began
         writer.close(interrupted=interrupt.is_set())
+    if not writer.frames:
+        console.print("stopped before the first frame: nothing is written", style="yellow")
+        raise typer.Exit(INTERRUPTED)
     for line in writer.audio_skipped:
         console.print(f"note: {line}", style="yellow", markup=False)
     if interrupt.is_set():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +16,9 @@ from av.packet import Packet
 
 from rtpose.errors import RtposeError
 from rtpose.media.sources import JUMP_S
+
+_SILENCE = 960
+"""Bytes: whole samples of 1, 2, 3 or 4 bytes for any usual number of channels."""
 
 
 class AudioCopy:
@@ -147,6 +151,9 @@ def _begin(packet: Packet[AudioStream]) -> Fraction:
 
 def _add(stream: AudioStream, output: OutputContainer) -> AudioStream:
     copy = output.add_stream_from_template(stream)
+    if copy.layout.name == "2 channels":
+        # .mkv and .avi do not say which two; to say it is all that .mp4 asks of PCM
+        copy.codec_context.layout = "stereo"
     if stream.language:
         copy.metadata["language"] = stream.language
     return copy
@@ -157,10 +164,19 @@ def _why_not(stream: AudioStream, format_name: str) -> str:
     name = stream.codec_context.name if stream.codec_context else "unknown codec"
     trial = av.open(io.BytesIO(), "w", format=format_name)
     try:
-        _add(stream, trial)
+        copy = _add(stream, trial)
         trial.start_encoding()
+        if name.startswith("pcm_"):
+            # .mp4 looks at the channels of PCM only when it ends, and only if there was sound
+            silence = Packet(bytes(_SILENCE))
+            silence.stream, silence.time_base, silence.pts, silence.dts = (
+                copy, copy.time_base, 0, 0,
+            )  # fmt: skip
+            trial.mux_one(silence)
+        trial.close()
     except (ValueError, av.FFmpegError) as error:
         return f"{format_name} cannot hold {name} ({error})"
     finally:
-        trial.close()
+        with contextlib.suppress(av.FFmpegError):
+            trial.close()
     return ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import math
 import os
 from collections.abc import Iterator
@@ -109,10 +110,10 @@ class VideoWriter:
                 f"{self.path}: the name of a video must end in {', '.join(VIDEO_FORMATS)}"
             )
         check_target(self.path, overwrite, Path(source) if source else None)
-        # The process number keeps two runs to the same name from writing into one file.
-        self._partial = self.path.with_name(
-            f".{self.path.stem}.partial-{os.getpid()}{self.path.suffix}"
-        )
+        # The process number keeps two runs to the same name from writing into one file. A long
+        # name is cut: file systems end at 255 bytes.
+        stem = self.path.stem.encode()[:200].decode(errors="ignore")
+        self._partial = self.path.with_name(f".{stem}.partial-{os.getpid()}{self.path.suffix}")
         self._open = True
         format_name = VIDEO_FORMATS[self.path.suffix.lower()]
         layout = "+hybrid_fragmented+delay_moov" if crash_safe else "+faststart"
@@ -281,8 +282,13 @@ class VideoWriter:
         try:
             yield
         except (av.FFmpegError, OSError) as error:
+            cure = (
+                "another format, such as .mkv, may take what this source holds"
+                if error.errno == errno.EINVAL
+                else "is the disk full?"
+            )
             raise RtposeError(
-                f"{self.path} cannot be written further ({error.strerror}); is the disk full?"
+                f"{self.path} cannot be written further ({error.strerror}); {cure}"
             ) from error
 
 

@@ -123,22 +123,28 @@ class VideoFile:
         frame_ticks = max(1, round(1 / (self.info.rate * time_base)))
         jump_back = round(JUMP_S / time_base)
         ticks, began_s = -1, time.monotonic()
-        origin = first.pts
+        origin = self._stamp(first)
         for picture in chain((first,), self._pictures):
             if ticks < 0:
                 ticks = 0
             elif self._clockless:
                 ticks = max(round((time.monotonic() - began_s) / time_base), ticks + 1)
-            elif picture.pts is None or origin is None:
+            elif (stamp := self._stamp(picture)) is None or origin is None:
                 ticks += frame_ticks
             else:
-                if picture.pts - origin < ticks - jump_back:
-                    origin = picture.pts - ticks - frame_ticks
-                ticks = max(picture.pts - origin, ticks + 1)
+                if stamp - origin < ticks - jump_back:
+                    origin = stamp - ticks - frame_ticks
+                ticks = max(stamp - origin, ticks + 1)
             self._count += 1
             self._last_s = float(ticks * time_base)
             yield Frame(self._image(picture), self._count - 1, self._last_s)
         self.broken = self._verdict()
+
+    def _stamp(self, picture: VideoFrame) -> int | None:
+        """The file's time of a picture, in ticks."""
+        # AVI knows no times and counts packets: FFmpeg takes their numbers for times of display,
+        # which they are not where pictures are stored in another order than they are shown
+        return picture.dts if self._container.format.name == "avi" else picture.pts
 
     def _image(self, picture: VideoFrame) -> Image:
         # The size is named because some streams change theirs on the way.
@@ -159,8 +165,8 @@ class VideoFile:
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         """Give the video's packets up to the end, or to where the file cannot be read further."""
         torn: Packet[VideoStream] | None = None
-        streams = (self._stream, *self._container.streams.audio)
-        packets: Iterator[Packet[Any]] = self._container.demux(streams)
+        # all of them, subtitles too: any may be the one that lasts as long as was announced
+        packets: Iterator[Packet[Any]] = self._container.demux()
         try:
             for packet in packets:
                 if not packet.size:  # the end mark that demux gives for each stream
@@ -261,4 +267,6 @@ def _end_s(packet: Packet[Any]) -> float:
 def _announced_end_s(container: InputContainer) -> float | None:
     if not container.duration:
         return None
-    return (container.duration + (container.start_time or 0)) / av.time_base
+    # Matroska announces the end itself, others how long it is from the start to it
+    start = 0 if "matroska" in container.format.name else container.start_time or 0
+    return (container.duration + start) / av.time_base

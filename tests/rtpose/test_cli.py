@@ -3,7 +3,8 @@
 import json
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
@@ -97,7 +98,7 @@ def test_video_is_annotated(clip: Path, tmp_path: Path, rtpose: Rtpose):
         (["compile", "--model", "huge"], "unknown model 'huge'"),
         (["export", "nano", "--format", "tflite"], "unknown format 'tflite'"),
         (["export", "nano", "--out", "net.pt"], "must end in .onnx"),
-        (["export", "nano", "--out", "taken.mp4"], "--overwrite"),
+        (["export", "nano", "--out", "taken.onnx"], "--overwrite"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
@@ -105,7 +106,8 @@ def test_bad_input_is_one_line_and_exit_code_2(
 ):
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("this is not a video\n" * 100)
-    (tmp_path / "taken.mp4").write_text("precious")
+    for name in ("taken.mp4", "taken.onnx"):
+        (tmp_path / name).write_text("precious")
     before = sorted(p.name for p in tmp_path.iterdir())
     done = rtpose(*(w.format(clip=clip) for w in words))
     assert done.code == 2
@@ -113,6 +115,59 @@ def test_bad_input_is_one_line_and_exit_code_2(
     assert done.errors.startswith("error: ") and done.errors.count("\n") == 1
     assert sorted(p.name for p in tmp_path.iterdir()) == before
     assert (tmp_path / "taken.mp4").read_text() == "precious"
+
+
+@pytest.mark.parametrize("words", [
+    ["video", "{clip}", "--out", "{long}.mp4"],
+    ["video", "{clip}", "--detector", "{long}.pt"],
+    ["video", "{clip}", "--model", "{long}.safetensors"],
+    ["video", "{clip}", "--save", "{long}.jsonl"],
+    ["export", "nano", "--out", "{long}.onnx"],
+    ["bench", "--data", "{long}"],
+])  # fmt: skip
+def test_names_too_long_are_one_line_and_exit_code_2(
+    words: list[str], clip: Path, tmp_path: Path, rtpose: Rtpose
+):
+    done = rtpose(*(w.format(clip=clip, long="a" * 260) for w in words))
+    assert done.code == 2
+    assert "File name too long" in done.errors
+    assert done.errors.splitlines()[-1].startswith("error: ") and "Traceback" not in done.errors
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_ended_while_networks_load_nothing_is_left(
+    number: int, clip: Path, tmp_path: Path, rtpose: Rtpose, monkeypatch: pytest.MonkeyPatch
+):
+    def ended(*_: object) -> None:
+        assert list(tmp_path.iterdir()), "the output is made before"
+        signal.raise_signal(number)
+
+    monkeypatch.setattr("rtpose.commands.setup.set_up", ended)
+    done = rtpose("video", clip)
+    assert done.code == 130 and "Traceback" not in done.errors
+    assert not list(tmp_path.iterdir())
+
+
+def test_stopped_before_the_first_frame_nothing_is_claimed(
+    clip: Path, tmp_path: Path, rtpose: Rtpose, monkeypatch: pytest.MonkeyPatch
+):
+    def none(*_: object, stop: threading.Event, **__: object) -> Iterator[None]:
+        stop.set()
+        yield from ()
+
+    monkeypatch.setattr("rtpose.stream.every_frame", none)
+    done = rtpose("video", clip)
+    assert done.code == 130
+    assert "stopped before the first frame: nothing is written" in done.errors
+    assert "frames up to here" not in done.errors and not list(tmp_path.iterdir())
+
+
+def test_a_file_beside_the_exported_one_is_not_replaced_unasked(tmp_path: Path, rtpose: Rtpose):
+    (tmp_path / "net.bin").write_text("precious")
+    done = rtpose("export", "nano", "--format", "openvino", "--out", "net.xml")
+    assert done.code == 2 and "net.bin exists; add --overwrite" in done.errors
+    assert (tmp_path / "net.bin").read_text() == "precious"
 
 
 def test_ctrl_c_finishes_the_file(tmp_path: Path, interrupted: Callable[..., tuple[int, str]]):

@@ -49,6 +49,27 @@ def boxes_around(places: list[tuple[int, int]]) -> np.ndarray:
     return np.array([[x - 30, y - 45, x + 20, y + 35] for x, y in places], np.float32)
 
 
+@pytest.mark.parametrize(
+    "image",
+    [
+        None,
+        np.zeros((20, 30), np.uint8),
+        np.zeros((20, 30, 4), np.uint8),
+        np.zeros((3, 20, 30), np.uint8),
+        np.zeros((2, 20, 30, 3), np.uint8),
+        np.zeros((20, 30, 3), np.float32),
+        np.zeros((20, 30, 3), np.uint16),
+        np.zeros((0, 30, 3), np.uint8),
+    ],
+    ids=lambda image: "None" if image is None else f"{image.shape} {image.dtype}",
+)
+def test_what_is_no_picture_is_refused(image: Any):
+    """Else nobody is found in it, and nothing said."""
+    estimator = Estimator(no_detector, ColourEngine(), BODY21)
+    with pytest.raises(ValueError, match=r"expected a \(H, W, 3\) uint8 image, got"):
+        estimator(image)
+
+
 def test_joints_come_back_to_where_they_are_in_the_frame():
     places = [(80, 90), (200, 150), (333, 222)]
     boxes = boxes_around(places)

@@ -39,7 +39,7 @@ def test_answers_are_the_eager_networks(
     """For one person and for several, whatever number the file was made with."""
     for package in FORMATS[format].packages:
         pytest.importorskip(package)
-    path = tmp_path / f"net{FORMATS[format].suffix}"
+    path = tmp_path / f"net{FORMATS[format].suffixes[0]}"
     written = export(tiny, format, path, flip_test)
     assert written.apart < 1e-5 and written.found.holds
     assert path in written.files

@@ -63,6 +63,7 @@ def make_clip(
     options: dict[str, str] | None = None,
     audio: Sequence[str] = (),
     audio_s: float = 1.0,
+    layout: str = "mono",
     faststart: bool = True,
     container_options: dict[str, str] | None = None,
 ) -> Path:
@@ -77,7 +78,7 @@ def make_clip(
             coder.width, coder.height = images[0].shape[1], images[0].shape[0]
             coder.pix_fmt, coder.time_base = pix_fmt, time_base or 1 / rate
         for name in audio:
-            stream = output.add_stream(name, rate=48000, layout="mono")
+            stream = output.add_stream(name, rate=48000, layout=layout)
             sounds.append((stream, _tone(stream, audio_s)))
         if images:
             for i, image in enumerate(images):

@@ -344,6 +344,39 @@ def test_a_frame_of_another_size_is_a_bug(clip, counting_images, tmp_path):
         writer.write(np.zeros((40, 64, 3), np.uint8), 0.0)
 
 
+@pytest.mark.parametrize("suffix", [".mkv", ".avi"])
+def test_stereo_that_does_not_say_which_two_channels_it_has(
+    suffix, clip, counting_images, tmp_path
+):
+    """PCM in these; .mp4 refuses it only when everything else is written."""
+    source = clip(
+        f"in{suffix}", images=counting_images(30), codec="mjpeg", pix_fmt="yuvj420p",
+        audio=["pcm_s16le"], layout="stereo",
+    )  # fmt: skip
+    writer = copy(source, tmp_path / "out.mp4")
+    assert writer.audio_skipped == ()
+    with av.open(str(source)) as old, av.open(str(tmp_path / "out.mp4")) as new:
+        assert new.streams.audio[0].layout.name == "stereo"
+        sizes = [sum(p.size for p in file.demux(audio=0)) for file in (old, new)]
+    assert sizes[0] == sizes[1] > 48000
+
+
+def test_pcm_of_channels_that_mp4_cannot_name_is_left_out_and_said(clip, counting_images, tmp_path):
+    source = clip(
+        "in.mkv", images=counting_images(30), audio=["pcm_s16le"], layout="quad",
+    )  # fmt: skip
+    with av.open(str(source)) as file:
+        assert file.streams.audio[0].layout.name == "4 channels"
+    writer = copy(source, tmp_path / "out.mp4")
+    assert writer.frames == 30 and "mp4 cannot hold pcm_s16le" in writer.audio_skipped[0]
+
+
+@pytest.mark.parametrize("name", ["a" * 244, "ü" * 120])
+def test_a_name_as_long_as_the_file_system_takes(name, clip, counting_images, tmp_path):
+    copy(clip(images=counting_images(3)), tmp_path / f"{name}.mp4")
+    assert (tmp_path / f"{name}.mp4").stat().st_size
+
+
 def test_sound_whose_times_go_back_is_left_out_and_said(clip, counting_images, tmp_path):
     """Else the muxer refuses the packet, and hours of pictures with it.
 

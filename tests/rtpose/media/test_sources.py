@@ -41,6 +41,53 @@ def test_every_frame_in_order_with_its_time(name, clip, counting_images, tools):
     assert video.broken is None
 
 
+def test_pictures_that_avi_holds_in_another_order_than_they_are_shown(clip, counting_images, tools):
+    """FFmpeg takes AVI's count of packets for times of display."""
+    path = clip(
+        "a.avi", images=counting_images(24), rate=Fraction(25), options={"bf": "2", "b-adapt": "0"}
+    )
+    with av.open(str(path)) as file:
+        counted = [picture.pts for picture in file.decode(video=0)]
+        assert counted != sorted(counted)
+    with VideoFile(path) as video:
+        frames = list(video)
+    np.testing.assert_allclose([f.time_s for f in frames], np.arange(24) / 25, atol=1e-6)
+    assert all(abs(level(f.image) - tools.level_of(f.index)) < 12 for f in frames)
+
+
+def test_a_whole_matroska_that_begins_late_is_whole(clip, counting_images):
+    """As recorders write it that keep the time of day."""
+    pts = [90_000 + 33 * i for i in range(30)]
+    path = clip("a.mkv", images=counting_images(30), time_base=Fraction(1, 1000), pts=pts)
+    with VideoFile(path) as video:
+        assert len(list(video)) == 30
+    assert video.broken is None
+
+
+def test_a_file_whose_subtitles_last_longer_is_whole(clip, counting_images, tmp_path):
+    path = clip(images=counting_images(30))
+    (tmp_path / "a.srt").write_text("1\n00:00:00,100 --> 00:00:09,000\nHello\n")
+    titled = tmp_path / "titled.mkv"
+    with (
+        av.open(str(path)) as pictures,
+        av.open(str(tmp_path / "a.srt")) as titles,
+        av.open(str(titled), "w") as output,
+    ):
+        for source, stream in ((pictures, pictures.streams.video[0]),
+                               (titles, titles.streams.subtitles[0])):  # fmt: skip
+            there = output.add_stream_from_template(stream)
+            packets = [p for p in source.demux(stream) if p.size]
+            if source is pictures:
+                held, kept = there, packets
+        for target, some in ((held, kept), (there, packets)):
+            for packet in some:
+                packet.stream = target
+                output.mux(packet)
+    with VideoFile(titled) as video:
+        assert len(list(video)) == 30
+    assert video.broken is None
+
+
 def test_a_file_is_read_once(clip, counting_images):
     with VideoFile(clip(images=counting_images(3))) as video:
         assert len(list(video)) == 3
