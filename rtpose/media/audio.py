@@ -169,9 +169,8 @@ def _why_not(stream: AudioStream, format_name: str) -> str:
         if name.startswith("pcm_"):
             # .mp4 looks at the channels of PCM only when it ends, and only if there was sound
             silence = Packet(bytes(_SILENCE))
-            silence.stream, silence.time_base, silence.pts, silence.dts = (
-                copy, copy.time_base, 0, 0,
-            )  # fmt: skip
+            silence.stream = copy
+            silence.pts = silence.dts = 0
             trial.mux_one(silence)
         trial.close()
     except (ValueError, av.FFmpegError) as error:
