@@ -206,6 +206,8 @@ def build(network: nn.Module, crops: Tensor) -> bytes:
                 exported,
                 arg_inputs=[crops],
                 device=torch_tensorrt.Device(gpu_id=crops.device.index or 0),
+                # the precision of every operation is that of its tensors
+                use_explicit_typing=True,
                 disable_tf32=True,
                 # its default is a file that all users and GPUs of a machine share; for another
                 # shape there is nothing in it to use again
