@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+from collections import defaultdict
 from typing import Annotated
 
 import typer
@@ -15,7 +16,7 @@ def cache(
     clear: Annotated[bool, typer.Option("--clear", help="Remove everything.")] = False,
 ) -> None:
     """List converted networks and built engines, or clear them."""
-    from rtpose.cache import cache_folder, entries
+    from rtpose.cache import Entry, cache_folder, entries
     from rtpose.cache import clear as remove
 
     if clear:
@@ -23,12 +24,19 @@ def cache(
         size = _megabytes(sum(entry.size for entry in gone))
         console.print(f"removed {len(gone)} entries, {size}, from {cache_folder()}", markup=False)
         return
-    table = Table("kind", "made from", "made on", "size", box=None, pad_edge=False)
+    table = Table(
+        "kind", "network", "for", "entries", "last made", "size", box=None, pad_edge=False
+    )
     found = list(entries())
+    # one line for all that was made of a network: for each shape and precision there is an entry
+    alike: dict[tuple[str, str, str], list[Entry]] = defaultdict(list)
     for entry in found:
-        made = datetime.datetime.fromtimestamp(entry.folder.stat().st_mtime)
-        made_from = ", ".join(f"{k} {v}" for k, v in entry.key.items()) or "no record"
-        table.add_row(entry.kind, made_from, made.isoformat(" ", "minutes"), _megabytes(entry.size))
+        where = entry.key.get("gpu", "CPU")
+        alike[entry.kind, entry.key.get("network", "no record"), where].append(entry)
+    for name, some in alike.items():
+        made = datetime.datetime.fromtimestamp(max(e.folder.stat().st_mtime for e in some))
+        size = _megabytes(sum(e.size for e in some))
+        table.add_row(*name, str(len(some)), made.isoformat(" ", "minutes"), size)
     if found:
         console.print(table)
     total = _megabytes(sum(entry.size for entry in found))

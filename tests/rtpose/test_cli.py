@@ -1,6 +1,7 @@
 """The commands as a user types them."""
 
 import json
+import re
 import signal
 import sys
 import threading
@@ -342,7 +343,9 @@ def test_compile_then_cache(rtpose: Rtpose, tmp_path: Path, monkeypatch: pytest.
     assert done.code == 0, done.errors
     assert "nano by openvino" in done.errors and "is ready after" in done.errors
     listed = rtpose("cache")
-    assert listed.code == 0 and "(-1, 3, 128, 128)" in listed.errors
+    assert listed.code == 0 and re.search(r"openvino .* CPU +[1-9]", listed.errors)
+    # a line for each of two networks in at most three precisions, not one for each entry
+    assert len(listed.errors.splitlines()) < 10
     assert "removed" in rtpose("cache", "--clear").errors
     assert "0 entries" in rtpose("cache").errors
 
