@@ -28,7 +28,7 @@ from rtpose.follow import Follower
 from rtpose.geometry import crop_squares
 from rtpose.media.sinks import VideoWriter
 from rtpose.media.sources import VideoFile
-from rtpose.on_device import Picture
+from rtpose.on_device import Picture, own_stream
 from rtpose.pose import FloatArray, Frame, FrameResult, Image, Pose
 from rtpose.smoothing import Smoother
 from rtpose.stream import every_frame
@@ -261,7 +261,12 @@ def time_stages(
     """
     rows: list[list[float]] = []
     people, tracker = 0, Tracker()
-    with VideoFile(clip) as file, VideoWriter(out, file.info, overwrite=True) as writer:
+    with (
+        VideoFile(clip) as file,
+        VideoWriter(out, file.info, overwrite=True) as writer,
+        # as in the threads of stages: TensorRT waits for more on the default stream
+        own_stream(estimator.engine.device),
+    ):
         frames = iter(file)
         while limit is None or len(rows) < limit:
             marks = [clock.mark()]
