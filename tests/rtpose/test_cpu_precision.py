@@ -71,6 +71,19 @@ def test_a_slow_turn_does_not_count(clock: list[float]):
     assert found == pytest.approx({"fp32": 1.0})
 
 
+def test_on_a_busy_machine_it_is_timed_again_next_time(clock: list[float]):
+    class Busy(Request):
+        def infer(self, inputs: list[np.ndarray]) -> None:
+            super().infer(inputs)
+            self.seconds *= 1.5
+
+    assert time_precisions("abc", ["fp32"], lambda _: Busy(clock, 2.0), PIXELS)["fp32"] > 2.0
+    quiet = time_precisions("abc", ["fp32"], lambda _: Request(clock, 1.0), PIXELS)
+    assert quiet == pytest.approx({"fp32": 1.0})
+    kept = time_precisions("abc", ["fp32"], lambda _: Request(clock, 5.0), PIXELS)
+    assert kept == pytest.approx({"fp32": 1.0})
+
+
 def test_what_does_not_exist_is_refused():
     check_precision("int8")
     with pytest.raises(RtposeError, match="computes in fp32, int8, bf16, not in fp16"):
