@@ -129,8 +129,9 @@ def load_detector(
     Raises
     ------
     RtposeError
-        If the file, the size or a name above is unknown, missing or does not fit.
+        If the file, the device, the size or a name above is unknown, missing or does not fit.
     """
+    _check_device(device)
     if size is not None and (size < 32 or size % 32):
         raise RtposeError(f"detector size {size}: must be a multiple of 32, e.g. 320 or 416")
     path = shipped_detector() if which is None else _find(which)
@@ -355,3 +356,13 @@ def _find(which: str | Path) -> Path:
     raise RtposeError(
         f"detector {which}: no such file. Models are never downloaded: name one you have"
     )
+
+
+def _check_device(device: str) -> None:
+    # select_device says more; but it stands beside this file, and not everybody comes through it
+    try:
+        kind = torch.device(device)
+    except RuntimeError as error:
+        raise RtposeError(f"unknown device {device}: try cpu or cuda") from error
+    if kind.type == "cuda" and (kind.index or 0) >= torch.cuda.device_count():
+        raise RtposeError(f"device {device}: torch sees {torch.cuda.device_count()} CUDA devices")

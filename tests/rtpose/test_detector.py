@@ -126,6 +126,8 @@ def test_gpu_agrees_with_cpu(pictures, detector):
     [
         ({"which": "nowhere/yolo11n.pt"}, "no such file"),
         ({"which": "yolo11n.pt"}, "never downloaded"),
+        ({"device": "quantum"}, "unknown device"),
+        ({"device": "cuda:99"}, "CUDA devices"),
         ({"size": 300}, "multiple of 32"),
         ({"size": 0}, "multiple of 32"),
         ({"engine": "steam"}, "unknown detector engine"),
