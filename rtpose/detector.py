@@ -112,7 +112,7 @@ def load_detector(
         file that ultralytics reads and that has a class "person"; ``.pt`` files are pickles, so
         only name one you trust. Nothing is ever downloaded.
     device : str
-        As `rtpose.engines.select.select_device` returns it.
+        "cpu", or what torch calls the accelerator ("cuda", "cuda:1", "mps").
     size : int, optional
         Longer side, in pixels, that pictures are scaled to; a multiple of 32. None is what the
         detector was made for (640 for ultralytics' own).
@@ -366,3 +366,5 @@ def _check_device(device: str) -> None:
         raise RtposeError(f"unknown device {device}: try cpu or cuda") from error
     if kind.type == "cuda" and (kind.index or 0) >= torch.cuda.device_count():
         raise RtposeError(f"device {device}: torch sees {torch.cuda.device_count()} CUDA devices")
+    if kind.type == "mps" and not torch.backends.mps.is_available():
+        raise RtposeError("device mps: not on this machine")

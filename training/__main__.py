@@ -280,12 +280,11 @@ def calibrate(
     skeleton = checkpoint.skeleton
     dataset = find_dataset(data)
     people = dataset.read("val", skeleton)
-    with watch_sums(checkpoint.network) as means:
-        predict(people, dataset.pictures, EagerEngine(checkpoint), skeleton)
-    centre(checkpoint.network, means)
     names = eight_bit_convolutions(checkpoint.network)
-    with watch_inputs(checkpoint.network, names) as seen:
+    with watch_sums(checkpoint.network) as sums, watch_inputs(checkpoint.network, names) as seen:
         scored = predict(people, dataset.pictures, EagerEngine(checkpoint), skeleton)
+    # neither the answers nor what those convolutions are given, batch norm's output, depend on it
+    centre(checkpoint.network, sums)
     peaks = {name: float(torch.cat(each)[:, 1].mean()) for name, each in seen.items()}
     scores, right = right_or_wrong(scored, skeleton)
     calibration = fit_calibration(scores, right)

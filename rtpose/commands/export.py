@@ -34,8 +34,8 @@ def export(
     checkpoint = load_checkpoint(find_weights(model))
     suffixes = FORMATS[format].suffixes if format in FORMATS else ("",)
     path = out or Path(f"rtpose-{Path(model).stem}{suffixes[0]}")
-    for suffix in suffixes:
-        if (made := path.with_suffix(suffix)).exists() and not overwrite:
+    for made in (path, *(path.with_suffix(suffix) for suffix in suffixes[1:])):
+        if made.exists() and not overwrite:
             raise RtposeError(f"{made} exists; add --overwrite to replace it")
     with console.status(f"converting to {format}; it takes about a minute", spinner="line"):
         written = write(checkpoint, format, path, flip_test)

@@ -99,7 +99,7 @@ def test_video_is_annotated(clip: Path, tmp_path: Path, rtpose: Rtpose):
         (["compile", "--model", "huge"], "unknown model 'huge'"),
         (["export", "nano", "--format", "tflite"], "unknown format 'tflite'"),
         (["export", "nano", "--out", "net.pt"], "must end in .onnx"),
-        (["export", "nano", "--out", "taken.onnx"], "--overwrite"),
+        (["export", "nano", "--out", "taken.mp4"], "--overwrite"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
@@ -107,8 +107,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
 ):
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("this is not a video\n" * 100)
-    for name in ("taken.mp4", "taken.onnx"):
-        (tmp_path / name).write_text("precious")
+    (tmp_path / "taken.mp4").write_text("precious")
     before = sorted(p.name for p in tmp_path.iterdir())
     done = rtpose(*(w.format(clip=clip) for w in words))
     assert done.code == 2
