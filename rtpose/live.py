@@ -14,8 +14,8 @@ import numpy as np
 
 from rtpose.errors import RtposeError
 from rtpose.media.cameras import Camera
-from rtpose.media.jsonl import JsonlWriter
 from rtpose.media.recording import Recorder, save_snapshot
+from rtpose.media.saver import Saver
 from rtpose.media.view import Action, Hud, View
 from rtpose.pose import Frame, FrameResult
 
@@ -40,7 +40,7 @@ class Session:
     engine : str
         What runs the network, for the HUD.
     recorder : Recorder
-    saver : JsonlWriter, optional
+    saver : Saver, optional
         Gets every shown frame's people, in the pixels of the camera, mirrored or not.
     mirror : bool
         Show and record the picture mirrored. A person's left stays the left.
@@ -65,7 +65,7 @@ class Session:
         engine: str,
         recorder: Recorder,
         *,
-        saver: JsonlWriter | None = None,
+        saver: Saver | None = None,
         mirror: bool = False,
         tell: Callable[[Hud], None] | None = None,
     ) -> None:

@@ -9,7 +9,11 @@ from typing import Annotated
 import typer
 
 SaveOption = Annotated[
-    Path | None, typer.Option(help="Also write the joints, a line of JSON a frame: poses.jsonl.")
+    Path | None,
+    typer.Option(
+        help="Also write the joints: poses.jsonl, a line of JSON a frame; poses.csv or "
+        "poses.parquet, a row a person and frame."
+    ),
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 ModelOption = Annotated[

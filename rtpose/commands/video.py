@@ -26,6 +26,7 @@ from rtpose.commands.options import (
     SmoothOption,
 )
 from rtpose.commands.terminal import INTERRUPTED, console, ctrl_c, frame_progress
+from rtpose.errors import RtposeError
 
 
 def video(
@@ -37,6 +38,9 @@ def video(
         typer.Option(help="Video with skeletons: .mp4, .mov or .mkv; else INPUT.pose.mp4."),
     ] = None,
     save: SaveOption = None,
+    no_video: Annotated[
+        bool, typer.Option("--no-video", help="Write the joints only, which is quicker.")
+    ] = False,
     overwrite: OverwriteOption = False,
     model: ModelOption = "nano",
     detector: DetectorOption = None,
@@ -69,36 +73,43 @@ def video(
         detect_every,
         smooth,
     )
-    stem = stem_of_url(source) if is_url(source) else Path(source).stem
-    annotate(source, out or Path(f"{stem}.pose.mp4"), save, overwrite, settings)
+    if no_video and out:
+        raise RtposeError(f"--no-video and --out {out} exclude each other")
+    if no_video and not save:
+        raise RtposeError("--no-video leaves nothing to write; add --save poses.jsonl")
+    if not (no_video or out):
+        stem = stem_of_url(source) if is_url(source) else Path(source).stem
+        out = Path(f"{stem}.pose.mp4")
+    annotate(source, out, save, overwrite, settings)
 
 
 def annotate(
-    source: str, out: Path, save: Path | None, overwrite: bool, settings: Settings
+    source: str, out: Path | None, save: Path | None, overwrite: bool, settings: Settings
 ) -> None:
     """Write `source` with skeletons to `out`, its joints to `save`, and say what came of it."""
     # imported here, so that --help and a mistyped option do not wait for torch
     from rtpose.commands.setup import set_up
-    from rtpose.media.jsonl import JsonlWriter
+    from rtpose.media.saver import check_saver, open_saver
     from rtpose.media.sinks import VideoWriter
     from rtpose.media.sources import VideoFile
     from rtpose.media.urls import is_url
     from rtpose.stream import STAGE_THREADS, every_frame
 
-    people: set[int | None] = set()
+    frames, people = 0, set[int | None]()
     with ExitStack() as stack:
         # Input and output first: they are quick to find fault with, networks are slow to load, or
         # to build. But a stream that nobody reads for so long hangs up.
         setup = set_up(settings, STAGE_THREADS) if is_url(source) else None
         file = stack.enter_context(VideoFile(source))
         sound = None if is_url(source) else source
-        writer = stack.enter_context(VideoWriter(out, file.info, sound, overwrite=overwrite))
+        writer = saver = None
+        if out:
+            writer = stack.enter_context(VideoWriter(out, file.info, sound, overwrite=overwrite))
+        if save:
+            check_saver(save, overwrite)
         setup = setup or set_up(settings, STAGE_THREADS)
-        saver = (
-            stack.enter_context(JsonlWriter(save, setup.estimator.skeleton, overwrite=overwrite))
-            if save
-            else None
-        )
+        if save:
+            saver = stack.enter_context(open_saver(save, setup.estimator.skeleton, overwrite))
         console.print(f"{setup.engine}: {setup.estimator.reason}", markup=False, soft_wrap=True)
         progress = stack.enter_context(frame_progress())
         task = progress.add_task(file.name, total=file.info.frames)
@@ -111,23 +122,27 @@ def annotate(
         for result in results:
             if saver:
                 saver.write(result)
-            setup.draw(result)
-            writer.write(result.frame.image, result.frame.time_s)
+            if writer:
+                setup.draw(result)
+                writer.write(result.frame.image, result.frame.time_s)
             people.update(pose.id for pose in result.poses)
+            frames += 1
             progress.advance(task)
         seconds = time.perf_counter() - began
-        writer.close(interrupted=interrupt.is_set())
-    if not writer.frames:
+        if writer:
+            writer.close(interrupted=interrupt.is_set())
+    if not frames:
         console.print("stopped before the first frame: nothing is written", style="yellow")
         raise typer.Exit(INTERRUPTED)
-    for line in writer.audio_skipped:
+    for line in writer.audio_skipped if writer else ():
         console.print(f"note: {line}", style="yellow", markup=False)
+    made = out or save
     if interrupt.is_set():
-        console.print(f"stopped: {out} holds the frames up to here", style="yellow", markup=False)
+        console.print(f"stopped: {made} holds the frames up to here", style="yellow", markup=False)
     elif file.broken:
         console.print(f"warning: {file.name} {file.broken}", style="yellow", markup=False)
     console.print(
-        f"{out}: {writer.frames} frames, {len(people)} people, {writer.frames / seconds:.1f} fps",
+        f"{made}: {frames} frames, {len(people)} people, {frames / seconds:.1f} fps",
         markup=False,
     )
     if interrupt.is_set():

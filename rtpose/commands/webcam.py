@@ -98,6 +98,7 @@ def webcam(
     from rtpose.media.feeds import open_feed
     from rtpose.media.hud import hud_line
     from rtpose.media.recording import Recorder
+    from rtpose.media.saver import check_saver, open_saver
     from rtpose.media.urls import shown_url
 
     settings = Settings(
@@ -122,11 +123,12 @@ def webcam(
         )
         console.print(_describe(source, wish, fps), markup=False)
         recorder = Recorder(record, source.rate, overwrite=overwrite)
+        if save:
+            check_saver(save, overwrite)
         chosen = _choose_view(view)
 
         from rtpose.commands.setup import set_up
         from rtpose.live import Session
-        from rtpose.media.jsonl import JsonlWriter
         from rtpose.stream import newest_frame
 
         setup = set_up(settings)
@@ -134,7 +136,7 @@ def webcam(
         watched = _open_view(chosen, host, port, setup.estimator.skeleton)
         stack.callback(watched.close)
         saver = (
-            stack.enter_context(JsonlWriter(save, setup.estimator.skeleton, overwrite=overwrite))
+            stack.enter_context(open_saver(save, setup.estimator.skeleton, overwrite))
             if save
             else None
         )

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from pathlib import Path
 
-from rtpose.errors import RtposeError
-from rtpose.media.sinks import check_target
+from rtpose.media.lines import LineFile
 from rtpose.pose import FrameResult, Pose
 from rtpose.skeleton import Skeleton
 
@@ -27,39 +25,19 @@ class JsonlWriter:
 
     Parameters
     ----------
-    path : str or Path
-        Ends in .jsonl.
+    path : Path
     skeleton : Skeleton
         Names of the joints, in the order of the poses' arrays.
-    overwrite : bool
-        Replace an existing file.
-
-    Attributes
-    ----------
-    path : Path
-    frames : int
-        Lines written.
 
     Raises
     ------
     RtposeError
-        If the suffix is another, the folder is missing or not writable, or the file exists and
-        may not be overwritten.
+        If the file cannot be written.
     """
 
-    def __init__(self, path: str | Path, skeleton: Skeleton, *, overwrite: bool = False) -> None:
-        self.path = Path(path)
-        self.frames = 0
+    def __init__(self, path: Path, skeleton: Skeleton) -> None:
         self._skeleton = skeleton
-        if self.path.suffix.lower() != ".jsonl":
-            raise RtposeError(f"{self.path}: the name of a file of JSON lines must end in .jsonl")
-        check_target(self.path, overwrite)
-        try:
-            self._file = self.path.open("w" if overwrite else "x", buffering=1, encoding="utf-8")
-        except OSError as error:
-            raise RtposeError(
-                f"{self.path} cannot be written ({error.strerror}); choose another folder"
-            ) from error
+        self._file = LineFile(path)
 
     def write(self, result: FrameResult) -> None:
         """Write one frame's line.
@@ -72,15 +50,7 @@ class JsonlWriter:
             If a pose has another number of joints than the skeleton, or a number is not finite.
         """
         line = frame_record(result, self._skeleton)
-        text = json.dumps(line, allow_nan=False)
-        try:
-            self._file.write(text + "\n")
-        except OSError as error:
-            # closing would try to write the same line again, and fail again
-            with contextlib.suppress(OSError):
-                self._file.close()
-            raise self._failed(error) from error
-        self.frames += 1
+        self._file.write(json.dumps(line, allow_nan=False) + "\n")
 
     def close(self) -> None:
         """Close the file.
@@ -90,23 +60,7 @@ class JsonlWriter:
         RtposeError
             If its last lines cannot be written.
         """
-        if self._file.closed:
-            return
-        try:
-            self._file.close()
-        except OSError as error:
-            raise self._failed(error) from error
-
-    def _failed(self, error: OSError) -> RtposeError:
-        return RtposeError(
-            f"{self.path} cannot be written further ({error.strerror}); is the disk full?"
-        )
-
-    def __enter__(self) -> JsonlWriter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
+        self._file.close()
 
 
 def frame_record(result: FrameResult, skeleton: Skeleton) -> dict[str, object]:

@@ -110,10 +110,7 @@ class VideoWriter:
                 f"{self.path}: the name of a video must end in {', '.join(VIDEO_FORMATS)}"
             )
         check_target(self.path, overwrite, Path(source) if source else None)
-        # The process number keeps two runs to the same name from writing into one file. A long
-        # name is cut: file systems end at 255 bytes.
-        stem = self.path.stem.encode()[:200].decode(errors="ignore")
-        self._partial = self.path.with_name(f".{stem}.partial-{os.getpid()}{self.path.suffix}")
+        self._partial = partial_path(self.path)
         self._open = True
         format_name = VIDEO_FORMATS[self.path.suffix.lower()]
         layout = "+hybrid_fragmented+delay_moov" if crash_safe else "+faststart"
@@ -290,6 +287,14 @@ class VideoWriter:
             raise RtposeError(
                 f"{self.path} cannot be written further ({error.strerror}); {cure}"
             ) from error
+
+
+def partial_path(path: Path) -> Path:
+    """Hidden name in the same folder for what becomes `path` when it is complete."""
+    # The process number keeps two runs to the same name from writing into one file. A long name
+    # is cut: file systems end at 255 bytes.
+    stem = path.stem.encode()[:200].decode(errors="ignore")
+    return path.with_name(f".{stem}.partial-{os.getpid()}{path.suffix}")
 
 
 def check_target(path: Path, overwrite: bool, source: Path | None = None) -> None:

@@ -1,5 +1,6 @@
 """The commands as a user types them."""
 
+import csv
 import json
 import re
 import signal
@@ -76,6 +77,20 @@ def test_video_is_annotated(clip: Path, tmp_path: Path, rtpose: Rtpose):
     assert len(lines[-1]["people"][0]["joints"]) == 21
 
 
+def test_joints_alone_are_those_of_the_video(clip: Path, tmp_path: Path, rtpose: Rtpose):
+    done = rtpose("video", clip, "--save", "with.csv")
+    assert done.code == 0, done.errors
+    (tmp_path / "walk.pose.mp4").unlink()
+    done = rtpose("video", clip, "--no-video", "--save", "without.csv")
+    assert done.code == 0, done.errors
+    assert "without.csv: 15 frames" in done.errors
+    assert (tmp_path / "with.csv").read_text() == (tmp_path / "without.csv").read_text()
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["with.csv", "without.csv"]
+    assert {row["frame"] for row in csv.DictReader((tmp_path / "with.csv").open())} == {
+        str(n) for n in range(15)
+    }
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -93,7 +108,10 @@ def test_video_is_annotated(clip: Path, tmp_path: Path, rtpose: Rtpose):
         (["video", "{clip}", "--detector", "gone.pt"], "gone.pt"),
         (["video", "{clip}", "--detect-size", "300"], "multiple of 32"),
         (["video", "{clip}", "--skeleton", "octopus"], "unknown skeleton 'octopus'"),
-        (["video", "{clip}", "--save", "poses.xls"], ".jsonl"),
+        (["video", "{clip}", "--save", "poses.xls"], ".jsonl, .csv, .parquet"),
+        (["video", "{clip}", "--save", "taken.csv"], "--overwrite"),
+        (["video", "{clip}", "--no-video"], "add --save"),
+        (["video", "{clip}", "--no-video", "--out", "a.mp4", "--save", "p.csv"], "exclude each"),
         (["video", "{clip}", "--engine", "compiled", "--device", "cpu"], "on NVIDIA GPUs only"),
         (["compile", "--engine", "tensorrt", "--device", "cpu"], "on NVIDIA GPUs only"),
         (["compile", "--model", "huge"], "unknown model 'huge'"),
@@ -108,6 +126,7 @@ def test_bad_input_is_one_line_and_exit_code_2(
     (tmp_path / "empty.mp4").touch()
     (tmp_path / "text.mp4").write_text("this is not a video\n" * 100)
     (tmp_path / "taken.mp4").write_text("precious")
+    (tmp_path / "taken.csv").write_text("precious")
     before = sorted(p.name for p in tmp_path.iterdir())
     done = rtpose(*(w.format(clip=clip) for w in words))
     assert done.code == 2

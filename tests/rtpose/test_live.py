@@ -16,8 +16,8 @@ from rtpose.errors import RtposeError
 from rtpose.live import Session, mirrored
 from rtpose.media.cameras import Camera
 from rtpose.media.feeds import open_feed
-from rtpose.media.jsonl import JsonlWriter
 from rtpose.media.recording import Recorder
+from rtpose.media.saver import open_saver
 from rtpose.media.sinks import VideoWriter
 from rtpose.media.view import Action, Hud
 from rtpose.pose import Frame, FrameResult, Pose
@@ -159,7 +159,7 @@ def test_mirror_turns_picture_and_joints_and_not_what_is_saved(stage: Any, tmp_p
         (lambda view: len(view.shown) > 3, Action.MIRROR),
         (lambda view: float(view.shown[-1].poses[0].joints[0, 0]) == 8, Action.QUIT),
     )
-    with JsonlWriter(tmp_path / "p.jsonl", BODY21) as saver:
+    with open_saver(tmp_path / "p.jsonl", BODY21, False) as saver:
         _, view, _ = stage(script, mirror=True, saver=saver)
     first = view.shown[0]
     assert float(first.poses[0].joints[0, 0]) == 63 - 8
