@@ -18,8 +18,9 @@ from rich.progress import track
 from rich.table import Table
 
 from rtpose.datasets.find import DataSet, find_dataset
-from rtpose.datasets.people import People, count_sources, read_picture
+from rtpose.datasets.people import People, count_sources
 from rtpose.errors import RtposeError
+from rtpose.pictures import read_picture
 from rtpose.skeleton import Skeleton
 
 log = logging.getLogger(__name__)

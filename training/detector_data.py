@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from rtpose.datasets.coco import own_folder
 from rtpose.datasets.labels import read_json
-from rtpose.datasets.people import read_picture
 from rtpose.errors import RtposeError
 from rtpose.letterbox import PAD_VALUE
+from rtpose.pictures import read_picture
 from rtpose.pose import FloatArray, Image
 
 DUPLICATE_BITS = 60

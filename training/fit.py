@@ -18,6 +18,7 @@ from rtpose.engines.eager import EagerEngine
 from rtpose.engines.select import select_engine
 from rtpose.errors import RtposeError
 from rtpose.network import DCHourglass
+from rtpose.pictures import write_picture
 from rtpose.skeleton import SKELETONS
 from training.batches import crops_reader, stream_batches
 from training.config import TrainConfig
@@ -26,7 +27,7 @@ from training.data import training_people
 from training.live import live_table, log_progress
 from training.parallel import ALONE, Processes
 from training.run import RunFolder
-from training.sheets import batch_sheet, even_rows, predictions_sheet, worst_rows, write_picture
+from training.sheets import batch_sheet, even_rows, predictions_sheet, worst_rows
 from training.store import open_store
 from training.teacher import Teachers
 from training.train import Pace, Progress, train

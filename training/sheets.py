@@ -9,10 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpose.bench.accuracy import Scored
-from rtpose.datasets.people import read_picture
 from rtpose.draw import draw_poses
 from rtpose.geometry import crop_squares, crop_to_frame, cut_crops
 from rtpose.metrics import torso_reference
+from rtpose.pictures import read_picture
 from rtpose.pose import FloatArray, Image, Pose
 from rtpose.skeleton import Skeleton
 from training.batches import Batch
@@ -91,11 +91,6 @@ def batch_sheet(batch: Batch, skeleton: Skeleton, columns: int = 8) -> Image:
         _draw(tile, np.concatenate([places, known[:, None]], axis=1), skeleton)
         tiles.append(tile)
     return _grid(tiles, columns)
-
-
-def write_picture(path: Path, image: Image) -> None:
-    """Write a PNG or JPEG."""
-    cv2.imwrite(str(path), image)
 
 
 def _draw(tile: Image, joints: FloatArray, skeleton: Skeleton) -> None:

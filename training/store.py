@@ -16,9 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.progress import track
 
-from rtpose.datasets.people import People, read_picture
+from rtpose.datasets.people import People
 from rtpose.errors import RtposeError
 from rtpose.geometry import crop_squares, cut_crops, to_crops
+from rtpose.pictures import read_picture
 from training.trust import trusted_joints
 
 log = logging.getLogger(__name__)

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
-from rtpose.datasets.people import People, read_picture
+from rtpose.datasets.people import People
 from rtpose.decode import Refine, flip_pixels, merge_flipped, parabola, quarter, unrefined
 from rtpose.engines.base import Engine
 from rtpose.errors import RtposeError
@@ -33,6 +33,7 @@ from rtpose.metrics import (
     torso_reference,
 )
 from rtpose.on_device import Picture
+from rtpose.pictures import read_picture
 from rtpose.pose import FloatArray, Image
 from rtpose.skeleton import Skeleton
 

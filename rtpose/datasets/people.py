@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import logging
 from collections import Counter
 from collections.abc import Sequence
@@ -10,13 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
-import PIL.Image
 from numpy.typing import NDArray
 
 from rtpose.errors import RtposeError
-from rtpose.pose import FloatArray, Image
+from rtpose.pose import FloatArray
 from rtpose.skeleton import Skeleton
 
 log = logging.getLogger(__name__)
@@ -176,22 +173,3 @@ def square_boxes(centres: RealArray, sides: RealArray) -> FloatArray:
 def count_sources(people: People) -> dict[str, int]:
     """People by source, most first."""
     return dict(Counter(people.sources).most_common())
-
-
-def read_picture(path: Path) -> Image | None:
-    """A picture as (H, W, 3) uint8 BGR; None where it is missing, broken or cut short."""
-    try:
-        data = path.read_bytes()
-        # OpenCV goes first: asked about what is no picture, a Pillow that ultralytics has patched
-        # tries to import pi_heif
-        image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
-        if image is None:
-            return None
-        # OpenCV fills up a picture cut short with grey, and says so to nobody. At an eighth of
-        # the size, which JPEG has for little, Pillow finds it out.
-        with PIL.Image.open(io.BytesIO(data)) as picture:
-            picture.draft("RGB", (picture.width // 8, picture.height // 8))
-            picture.load()
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError):
-        return None
-    return image.astype(np.uint8, copy=False)

@@ -12,6 +12,7 @@ import numpy as np
 from rtpose.errors import RtposeError
 from rtpose.media.sinks import VIDEO_FORMATS, VideoWriter, check_target
 from rtpose.media.video_info import VideoInfo
+from rtpose.pictures import write_picture
 from rtpose.pose import Frame, FrameResult, Image
 
 _CLOCK = Fraction(1, 90_000)
@@ -138,11 +139,7 @@ def save_snapshot(image: Image) -> Path:
         If the folder cannot be written to.
     """
     path = unused(Path(f"rtpose-{time.strftime('%Y%m%d-%H%M%S')}.png"))
-    _, data = cv2.imencode(".png", image)
-    try:
-        path.write_bytes(data.tobytes())
-    except OSError as error:
-        raise RtposeError(f"{path} cannot be written ({error.strerror})") from error
+    write_picture(path, image)
     return path
 
 
