@@ -17,6 +17,7 @@ from rtpose.commands.compile import compile
 from rtpose.commands.demo import demo
 from rtpose.commands.doctor import doctor
 from rtpose.commands.export import export
+from rtpose.commands.image import image
 from rtpose.commands.terminal import console
 from rtpose.commands.video import video
 from rtpose.commands.webcam import webcam
@@ -26,7 +27,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
-    help="Human pose from videos: who is where, and how, in real time.",
+    help="Human pose from videos, cameras and pictures: who is where, and how, in real time.",
 )
 
 
@@ -51,6 +52,7 @@ def root(
 
 app.command()(video)
 app.command()(webcam)
+app.command()(image)
 app.command()(demo)
 app.command()(bench)
 app.command()(doctor)

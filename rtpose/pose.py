@@ -24,11 +24,14 @@ class Frame:
         Position in the stream, from 0.
     time_s : float
         Presentation time in seconds; 0 for the first frame of a file.
+    source : str
+        What it comes from, as people are told: a file's name, a camera, an address.
     """
 
     image: Image
     index: int
     time_s: float
+    source: str = ""
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -99,7 +99,7 @@ def webcam(
     from rtpose.media.hud import hud_line
     from rtpose.media.recording import Recorder
     from rtpose.media.saver import check_saver, open_saver
-    from rtpose.media.urls import shown_url
+    from rtpose.media.urls import is_url, public_url
 
     settings = Settings(
         model,
@@ -115,7 +115,9 @@ def webcam(
         smooth,
     )
     wish = _parse_size(size)
-    name = f"camera {camera}" if camera.isdecimal() else shown_url(camera)
+    name = f"camera {camera}" if camera.isdecimal() else camera
+    if is_url(camera):
+        name = public_url(camera)
     with ExitStack() as stack:
         # what is quick to find fault with comes first; networks are slow to load
         source = stack.enter_context(

@@ -151,7 +151,7 @@ class Camera:
         try:
             for index, image in enumerate(chain((first,), self._pictures(feed))):
                 with self._changed:
-                    self._newest = Frame(image, index, self.now_s())
+                    self._newest = Frame(image, index, self.now_s(), self.name)
                     self._changed.notify_all()
         except BaseException as error:  # noqa: BLE001  raised again by who takes the frames
             self._error = error

@@ -15,7 +15,7 @@ class JsonlWriter:
 
     A line stands for itself, there is no header::
 
-        {"frame": 0, "time_s": 0.0, "width": 640, "height": 480, "people": [
+        {"source": "in.mp4", "frame": 0, "time_s": 0.0, "width": 640, "height": 480, "people": [
             {"id": 1, "score": 0.93, "box": [x0, y0, x1, y1],
              "joints": {"right_ankle": [x, y, score], ...}}]}
 
@@ -74,6 +74,7 @@ def frame_record(result: FrameResult, skeleton: Skeleton) -> dict[str, object]:
     frame = result.frame
     height, width = frame.image.shape[:2]
     return {
+        "source": frame.source,
         "frame": frame.index,
         "time_s": round(frame.time_s, 6),
         "width": width,

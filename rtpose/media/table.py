@@ -1,7 +1,7 @@
 """Where joints go: a table with a row for each person in each frame, as CSV or Parquet.
 
-The columns are ``frame``, ``time_s``, ``id``, ``score``, the box ``x0, y0, x1, y1``, and for
-each joint of the skeleton ``NAME_x``, ``NAME_y``, ``NAME_score``; units and rounding as in
+The columns are ``source``, ``frame``, ``time_s``, ``id``, ``score``, the box ``x0, y0, x1, y1``,
+and for each joint of the skeleton ``NAME_x``, ``NAME_y``, ``NAME_score``; units and rounding as in
 `rtpose.media.jsonl`. ``id`` is empty before tracking. A frame with nobody in it has no row.
 """
 
@@ -20,7 +20,7 @@ from rtpose.media.sinks import partial_path
 from rtpose.pose import FrameResult
 from rtpose.skeleton import Skeleton
 
-Row = list[int | float | None]
+Row = list[str | int | float | None]
 
 _ROWS_AT_ONCE = 5_000
 """Rows held back, so that each column's next part is long enough to be packed well."""
@@ -29,7 +29,7 @@ _ROWS_AT_ONCE = 5_000
 def columns(skeleton: Skeleton) -> list[str]:
     """Names of the columns."""
     parts = [f"{name}_{part}" for name in skeleton.joints for part in ("x", "y", "score")]
-    return ["frame", "time_s", "id", "score", "x0", "y0", "x1", "y1", *parts]
+    return ["source", "frame", "time_s", "id", "score", "x0", "y0", "x1", "y1", *parts]
 
 
 def rows(result: FrameResult, skeleton: Skeleton) -> list[Row]:
@@ -50,7 +50,7 @@ def rows(result: FrameResult, skeleton: Skeleton) -> list[Row]:
             raise ValueError(f"frame {frame.index}: not a number, or infinite")
         digits = [4, 2, 2, 2, 2, *(2, 2, 4) * len(skeleton)]
         rounded = [round(float(v), n) for v, n in zip(values, digits, strict=True)]
-        table.append([frame.index, round(frame.time_s, 6), pose.id, *rounded])
+        table.append([frame.source, frame.index, round(frame.time_s, 6), pose.id, *rounded])
     return table
 
 
@@ -119,10 +119,10 @@ class ParquetWriter:
 
     def __init__(self, path: Path, skeleton: Skeleton) -> None:
         # an extra, so imported where it is used; `rtpose.media.saver` says what is missing
-        from pyarrow import float32, float64, int64, schema
+        from pyarrow import float32, float64, int64, schema, string
         from pyarrow.parquet import ParquetWriter as TableFile
 
-        types = {"frame": int64(), "time_s": float64(), "id": int64()}
+        types = {"source": string(), "frame": int64(), "time_s": float64(), "id": int64()}
         self._schema = schema([(name, types.get(name, float32())) for name in columns(skeleton)])
         self._skeleton = skeleton
         self._path = path

@@ -7,7 +7,7 @@ import socket
 import time
 from collections.abc import Mapping
 from pathlib import PurePosixPath
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 import av
 from av.container import InputContainer
@@ -35,6 +35,19 @@ def is_url(source: str) -> bool:
 def shown_url(url: str) -> str:
     """The address without its password, as it may stand in messages and logs."""
     return _SECRET.sub(r"\1:***@", url)
+
+
+def public_url(url: str) -> str:
+    """The address without name, password and query, as it may stand in what is handed on.
+
+    Raises
+    ------
+    RtposeError
+        If it is not a proper address.
+    """
+    parts = _parts(shown_url(url))  # else a torn password's pieces would pass for something else
+    place = parts.netloc.rpartition("@")[2]
+    return urlunsplit((parts.scheme, place, parts.path, "", ""))
 
 
 def stem_of_url(url: str) -> str:

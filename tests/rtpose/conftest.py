@@ -1,4 +1,4 @@
-"""A camera on the network that does what a test tells it to."""
+"""Command lines as a user types them, and a camera on the network that does as it is told."""
 
 import contextlib
 import itertools
@@ -8,6 +8,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,8 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+
+from rtpose.cli import main
 
 from .rtsp_camera import RtspCamera
 
@@ -91,6 +94,35 @@ class MjpegServer:
 
 class _StoppedError(Exception):
     pass
+
+
+@dataclass(frozen=True)
+class Done:
+    code: int
+    out: str
+    errors: str
+
+
+Rtpose = Callable[..., Done]
+
+
+@pytest.fixture
+def rtpose(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> Rtpose:
+    """Run a command line in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["rtpose", *map(str, words)])
+        capfd.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        captured = capfd.readouterr()
+        return Done(int(ended.value.code or 0), captured.out, captured.err)
+
+    return run
 
 
 @pytest.fixture

@@ -4,10 +4,8 @@ import csv
 import json
 import re
 import signal
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
 
@@ -23,34 +21,7 @@ from rtpose.errors import RtposeError
 from rtpose.media.sample import write_sample
 from rtpose.stream import STAGE_THREADS
 
-
-@dataclass(frozen=True)
-class Done:
-    code: int
-    out: str
-    errors: str
-
-
-Rtpose = Callable[..., Done]
-
-
-@pytest.fixture
-def rtpose(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Rtpose:
-    """Run a command line in an empty folder."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
-
-    def run(*words: object) -> Done:
-        monkeypatch.setattr(sys, "argv", ["rtpose", *map(str, words)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        captured = capfd.readouterr()
-        return Done(int(ended.value.code or 0), captured.out, captured.err)
-
-    return run
+from .conftest import Rtpose
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from rtpose.pose import Frame, FrameResult, Pose
 
 
 def result(index: int, people: int, joints: int = 16) -> FrameResult:
-    frame = Frame(np.zeros((48, 64, 3), np.uint8), index, index / 30)
+    frame = Frame(np.zeros((48, 64, 3), np.uint8), index, index / 30, "in.mp4")
     poses = [
         Pose(
             box=np.array([1.234, 2, 30.5, 40], np.float32),

@@ -1,0 +1,158 @@
+"""`rtpose image`: skeletons drawn into pictures."""
+
+from __future__ import annotations
+
+from collections import Counter
+from contextlib import ExitStack
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from rtpose.commands.options import (
+    ConfidenceOption,
+    DetectorOption,
+    DetectSizeOption,
+    DeviceOption,
+    EngineOption,
+    FlipOption,
+    JointOption,
+    ModelOption,
+    OverwriteOption,
+    SaveOption,
+    Settings,
+    SkeletonOption,
+)
+from rtpose.commands.terminal import INTERRUPTED, console, ctrl_c, frame_progress
+from rtpose.errors import RtposeError
+
+SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+"""Of files in folders that are taken for pictures; all of them can be written, too."""
+
+
+def image(
+    inputs: Annotated[
+        list[Path], typer.Argument(metavar="INPUT...", help="Picture files, or folders of them.")
+    ],
+    out: Annotated[
+        Path, typer.Option(help="Folder for the pictures with skeletons, NAME.pose.jpg.")
+    ] = Path(),
+    save: SaveOption = None,
+    no_images: Annotated[bool, typer.Option("--no-images", help="Write the joints only.")] = False,
+    overwrite: OverwriteOption = False,
+    model: ModelOption = "nano",
+    detector: DetectorOption = None,
+    detect_size: DetectSizeOption = None,
+    device: DeviceOption = "auto",
+    engine: EngineOption = "auto",
+    confidence: ConfidenceOption = None,
+    min_joint: JointOption = 0.3,
+    skeleton: SkeletonOption = "body21",
+    flip_test: FlipOption = False,
+) -> None:
+    """Draw skeletons into pictures."""
+    # imported here, so that --help and a mistyped option do not wait for torch
+    from rtpose.commands.setup import set_up
+    from rtpose.media.saver import check_saver, open_saver
+    from rtpose.media.sinks import check_target
+    from rtpose.pictures import read_picture, write_picture
+    from rtpose.pose import Frame, FrameResult
+
+    if no_images and not save:
+        raise RtposeError("--no-images leaves nothing to write; add --save poses.csv")
+    paths = find_pictures(inputs)
+    targets = [] if no_images else name_targets(paths, out)
+    for target in targets:
+        check_target(target, overwrite)
+    if save:
+        check_saver(save, overwrite)
+    settings = Settings(
+        model, detector, detect_size, device, engine, confidence, min_joint, skeleton, flip_test
+    )
+    people, done, broken = 0, 0, []
+    with ExitStack() as stack:
+        setup = set_up(settings)
+        saver = None
+        if save:
+            saver = stack.enter_context(open_saver(save, setup.estimator.skeleton, overwrite))
+        console.print(f"{setup.engine}: {setup.estimator.reason}", markup=False, soft_wrap=True)
+        progress = stack.enter_context(frame_progress())
+        task = progress.add_task("pictures", total=len(paths))
+        interrupt = stack.enter_context(ctrl_c())
+        for index, path in enumerate(paths):
+            if interrupt.is_set():
+                break
+            progress.advance(task)
+            picture = read_picture(path)
+            if picture is None:
+                broken.append(path)
+                continue
+            poses = setup.estimator(picture)
+            result = FrameResult(Frame(picture, index, 0.0, str(path)), poses)
+            if saver:
+                saver.write(result)
+            if targets:
+                # numbers for the colours' sake alone
+                numbered = tuple(replace(pose, id=n) for n, pose in enumerate(poses))
+                setup.draw(replace(result, poses=numbered))
+                write_picture(targets[index], picture)
+            people += len(poses)
+            done += 1
+    made = targets[0] if len(targets) == 1 else save if no_images else out
+    console.print(f"{made}: {done} pictures, {people} people", markup=False)
+    if broken:
+        names = ", ".join(str(path) for path in broken[:3]) + (", ..." if broken[3:] else "")
+        raise RtposeError(
+            f"{len(broken)} of {len(paths)} cannot be read as pictures or are cut short: {names}"
+        )
+    if interrupt.is_set():
+        raise typer.Exit(INTERRUPTED)
+
+
+def find_pictures(places: list[Path]) -> list[Path]:
+    """Picture files, in the order they are named; of a folder those directly in it.
+
+    What was drawn here before, NAME.pose.jpg, is left out there.
+
+    Raises
+    ------
+    RtposeError
+        If one is not there, or a folder has none.
+    """
+    found: list[Path] = []
+    for place in places:
+        if not place.exists():
+            raise RtposeError(f"{place}: no such file or folder")
+        if not place.is_dir():
+            found.append(place)
+            continue
+        inside = sorted(
+            path
+            for path in place.iterdir()
+            if path.suffix.lower() in SUFFIXES and not path.stem.endswith(".pose")
+        )
+        if not inside:
+            raise RtposeError(f"{place}: no pictures in it ({', '.join(SUFFIXES)})")
+        found += inside
+    return found
+
+
+def name_targets(paths: list[Path], folder: Path) -> list[Path]:
+    """Where each picture goes, in its own format where that is one we know, else as JPEG.
+
+    Raises
+    ------
+    RtposeError
+        If two would get the same name, or one that of an input.
+    """
+    targets = [
+        folder / f"{p.stem}.pose{p.suffix if p.suffix.lower() in SUFFIXES else '.jpg'}"
+        for p in paths
+    ]
+    target, count = Counter(targets).most_common(1)[0]
+    if count > 1:
+        raise RtposeError(f"{count} of the pictures would be written as {target}; run them apart")
+    if inputs := {p.resolve() for p in paths} & {t.resolve() for t in targets}:
+        raise RtposeError(f"{min(inputs)} is an input itself; choose another folder with --out")
+    return targets
