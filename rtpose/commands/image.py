@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from contextlib import ExitStack
+from collections.abc import Generator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -26,6 +28,9 @@ from rtpose.commands.options import (
 )
 from rtpose.commands.terminal import INTERRUPTED, console, ctrl_c, frame_progress
 from rtpose.errors import RtposeError
+
+if TYPE_CHECKING:
+    from rtpose.pose import Image
 
 SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
 """Of files in folders that are taken for pictures; all of them can be written, too."""
@@ -56,7 +61,7 @@ def image(
     from rtpose.commands.setup import set_up
     from rtpose.media.saver import check_saver, open_saver
     from rtpose.media.sinks import check_target
-    from rtpose.pictures import read_picture, write_picture
+    from rtpose.pictures import write_picture
     from rtpose.pose import Frame, FrameResult
 
     if no_images and not save:
@@ -80,11 +85,11 @@ def image(
         progress = stack.enter_context(frame_progress())
         task = progress.add_task("pictures", total=len(paths))
         interrupt = stack.enter_context(ctrl_c())
-        for index, path in enumerate(paths):
+        pictures = stack.enter_context(closing(_read_ahead(paths)))
+        for index, (path, picture) in enumerate(zip(paths, pictures, strict=True)):
             if interrupt.is_set():
                 break
             progress.advance(task)
-            picture = read_picture(path)
             if picture is None:
                 broken.append(path)
                 continue
@@ -99,8 +104,9 @@ def image(
                 write_picture(targets[index], picture)
             people += len(poses)
             done += 1
-    made = targets[0] if len(targets) == 1 else save if no_images else out
-    console.print(f"{made}: {done} pictures, {people} people", markup=False)
+    made = targets[0] if len(targets) == 1 else save if no_images else out.absolute()
+    pictures_said = "1 picture" if done == 1 else f"{done} pictures"
+    console.print(f"{made}: {pictures_said}, {people} people", markup=False)
     if broken:
         names = ", ".join(str(path) for path in broken[:3]) + (", ..." if broken[3:] else "")
         raise RtposeError(
@@ -108,6 +114,22 @@ def image(
         )
     if interrupt.is_set():
         raise typer.Exit(INTERRUPTED)
+
+
+def _read_ahead(paths: list[Path]) -> Generator[Image | None, None, None]:
+    """Each picture, None for a broken one, while the next is being read.
+
+    Decoding those of a phone takes as long as finding the people and writing the result.
+    """
+    from rtpose.pictures import read_picture
+
+    with ThreadPoolExecutor(1) as reader:
+        coming = reader.submit(read_picture, paths[0])
+        for following in paths[1:]:
+            picture = coming.result()
+            coming = reader.submit(read_picture, following)
+            yield picture
+        yield coming.result()
 
 
 def find_pictures(places: list[Path]) -> list[Path]:

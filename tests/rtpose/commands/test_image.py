@@ -71,7 +71,7 @@ def test_a_picture_lying_on_its_side_is_turned(folder: Path, tmp_path: Path, rtp
 def test_the_joints_alone(folder: Path, tmp_path: Path, rtpose: Rtpose):
     done = rtpose("image", folder / "zidane.jpg", "--no-images", "--save", "poses.csv")
     assert done.code == 0, done.errors
-    assert "poses.csv: 1 pictures, 2 people" in done.errors
+    assert "poses.csv: 1 picture, 2 people" in done.errors
     assert len(list(csv.DictReader((tmp_path / "poses.csv").open()))) == 2
     assert sorted(p.name for p in tmp_path.iterdir()) == ["photos", "poses.csv"]
 
