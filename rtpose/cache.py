@@ -47,12 +47,15 @@ class Entry:
         What it was made from; empty if that cannot be read.
     size : int
         Bytes on disk.
+    made_s : float
+        When, in seconds since 1970.
     """
 
     kind: str
     folder: Path
     key: dict[str, str]
     size: int
+    made_s: float
 
 
 def cache_folder() -> Path:
@@ -137,7 +140,8 @@ def entries() -> Iterator[Entry]:
             about = _about(folder)
             with contextlib.suppress(FileNotFoundError):  # another program has removed it
                 size = sum(path.stat().st_size for path in folder.iterdir())
-                yield Entry(kind.name, folder, about[0] if about else {}, size)
+                made_s = folder.stat().st_mtime
+                yield Entry(kind.name, folder, about[0] if about else {}, size, made_s)
 
 
 def clear() -> list[Entry]:

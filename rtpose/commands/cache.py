@@ -34,7 +34,7 @@ def cache(
         where = entry.key.get("gpu", "CPU")
         alike[entry.kind, entry.key.get("network", "no record"), where].append(entry)
     for name, some in alike.items():
-        made = datetime.datetime.fromtimestamp(max(e.folder.stat().st_mtime for e in some))
+        made = datetime.datetime.fromtimestamp(max(entry.made_s for entry in some))
         size = _megabytes(sum(e.size for e in some))
         table.add_row(*name, str(len(some)), made.isoformat(" ", "minutes"), size)
     if found:
