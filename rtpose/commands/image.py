@@ -60,9 +60,9 @@ def image(
     # imported here, so that --help and a mistyped option do not wait for torch
     from rtpose.commands.setup import set_up
     from rtpose.media.saver import check_saver, open_saver
-    from rtpose.media.sinks import check_target
     from rtpose.pictures import write_picture
     from rtpose.pose import Frame, FrameResult
+    from rtpose.targets import check_target
 
     if no_images and not save:
         raise RtposeError("--no-images leaves nothing to write; add --save poses.csv")

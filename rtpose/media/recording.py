@@ -10,10 +10,11 @@ import cv2
 import numpy as np
 
 from rtpose.errors import RtposeError
-from rtpose.media.sinks import VIDEO_FORMATS, VideoWriter, check_target
+from rtpose.media.sinks import VIDEO_FORMATS, VideoWriter
 from rtpose.media.video_info import VideoInfo
 from rtpose.pictures import write_picture
 from rtpose.pose import Frame, FrameResult, Image
+from rtpose.targets import check_target
 
 _CLOCK = Fraction(1, 90_000)
 """MPEG's clock, fine enough for frames that come when they come."""

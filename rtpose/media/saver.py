@@ -10,10 +10,10 @@ from typing import Protocol
 
 from rtpose.errors import RtposeError
 from rtpose.media.jsonl import JsonlWriter
-from rtpose.media.sinks import check_target
 from rtpose.media.table import CsvWriter, ParquetWriter
 from rtpose.pose import FrameResult
 from rtpose.skeleton import Skeleton
+from rtpose.targets import check_target
 
 
 class Saver(Protocol):

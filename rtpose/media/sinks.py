@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import math
-import os
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -20,6 +19,7 @@ from rtpose.errors import RtposeError
 from rtpose.media.audio import AudioCopy
 from rtpose.media.video_info import Colour, VideoInfo
 from rtpose.pose import Image
+from rtpose.targets import check_target, partial_path
 
 VIDEO_FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """File suffix to FFmpeg's name of the format."""
@@ -287,35 +287,6 @@ class VideoWriter:
             raise RtposeError(
                 f"{self.path} cannot be written further ({error.strerror}); {cure}"
             ) from error
-
-
-def partial_path(path: Path) -> Path:
-    """Hidden name in the same folder for what becomes `path` when it is complete."""
-    # The process number keeps two runs to the same name from writing into one file. A long name
-    # is cut: file systems end at 255 bytes.
-    stem = path.stem.encode()[:200].decode(errors="ignore")
-    return path.with_name(f".{stem}.partial-{os.getpid()}{path.suffix}")
-
-
-def check_target(path: Path, overwrite: bool, source: Path | None = None) -> None:
-    """Refuse a name that cannot or must not be written to.
-
-    Raises
-    ------
-    RtposeError
-        If the folder is missing, the name is a folder's, the file exists and may not be
-        overwritten, or it is the source itself.
-    """
-    if not path.parent.is_dir():
-        raise RtposeError(f"{path.parent}: no such folder to write {path.name} into; make it first")
-    if path.is_dir():
-        raise RtposeError(f"{path} is a folder; name a file")
-    if not path.exists():
-        return
-    if source is not None and source.exists() and path.samefile(source):
-        raise RtposeError(f"{path} is the input itself; choose another name for the output")
-    if not overwrite:
-        raise RtposeError(f"{path} exists; choose another name or add --overwrite")
 
 
 def _written_colour(colour: Colour) -> Colour:

@@ -16,9 +16,9 @@ import numpy as np
 
 from rtpose.errors import RtposeError
 from rtpose.media.lines import LineFile
-from rtpose.media.sinks import partial_path
 from rtpose.pose import FrameResult
 from rtpose.skeleton import Skeleton
+from rtpose.targets import partial_path
 
 Row = list[str | int | float | None]
 

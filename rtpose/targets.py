@@ -1,0 +1,37 @@
+"""Names of files that are to be written."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rtpose.errors import RtposeError
+
+
+def partial_path(path: Path) -> Path:
+    """Hidden name in the same folder for what becomes `path` when it is complete."""
+    # The process number keeps two runs to the same name from writing into one file. A long name
+    # is cut: file systems end at 255 bytes.
+    stem = path.stem.encode()[:200].decode(errors="ignore")
+    return path.with_name(f".{stem}.partial-{os.getpid()}{path.suffix}")
+
+
+def check_target(path: Path, overwrite: bool, source: Path | None = None) -> None:
+    """Refuse a name that cannot or must not be written to.
+
+    Raises
+    ------
+    RtposeError
+        If the folder is missing, the name is a folder's, the file exists and may not be
+        overwritten, or it is the source itself.
+    """
+    if not path.parent.is_dir():
+        raise RtposeError(f"{path.parent}: no such folder to write {path.name} into; make it first")
+    if path.is_dir():
+        raise RtposeError(f"{path} is a folder; name a file")
+    if not path.exists():
+        return
+    if source is not None and source.exists() and path.samefile(source):
+        raise RtposeError(f"{path} is the input itself; choose another name for the output")
+    if not overwrite:
+        raise RtposeError(f"{path} exists; choose another name or add --overwrite")
