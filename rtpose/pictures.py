@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import warnings
 from pathlib import Path
 
 import cv2
@@ -11,10 +12,14 @@ import PIL.Image
 
 from rtpose.errors import RtposeError
 from rtpose.pose import Image
+from rtpose.targets import partial_path
+
+_QUALITY = {".webp": [cv2.IMWRITE_WEBP_QUALITY, 90]}
+"""OpenCV's own choice for WebP is lossless, which takes five times the bytes and three the time."""
 
 
 def read_picture(path: Path) -> Image | None:
-    """A picture as (H, W, 3) uint8 BGR; None where it is missing, broken or cut short."""
+    """A picture as (H, W, 3) uint8 BGR, upright; None where it is missing, broken or cut short."""
     try:
         data = path.read_bytes()
         # OpenCV goes first: asked about what is no picture, a Pillow that ultralytics has patched
@@ -22,26 +27,51 @@ def read_picture(path: Path) -> Image | None:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
         if image is None:
             return None
-        # OpenCV fills up a picture cut short with grey, and says so to nobody. At an eighth of
-        # the size, which JPEG has for little, Pillow finds it out.
-        with PIL.Image.open(io.BytesIO(data)) as picture:
-            picture.draft("RGB", (picture.width // 8, picture.height // 8))
-            picture.load()
-    except (OSError, SyntaxError, ValueError, PIL.Image.DecompressionBombError):
+        _read_to_the_end(data)
+    except (OSError, SyntaxError, ValueError, cv2.error):  # the last of sizes beyond its limit
         return None
     return image.astype(np.uint8, copy=False)
+
+
+def _read_to_the_end(data: bytes) -> None:
+    """Raise what Pillow does where the end is missing.
+
+    OpenCV fills that up with grey, and says so to nobody. At an eighth of the size, which JPEG
+    has for little, Pillow finds it out.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", PIL.Image.DecompressionBombWarning)
+        try:
+            with PIL.Image.open(io.BytesIO(data)) as picture:
+                picture.draft("RGB", (max(picture.width // 8, 1), max(picture.height // 8, 1)))
+                picture.load()
+        except PIL.Image.DecompressionBombError:
+            pass  # so large that Pillow will not look; OpenCV had no objection
 
 
 def write_picture(path: Path, image: Image) -> None:
     """Write a picture in the format of its name; one that exists is replaced.
 
+    Parameters
+    ----------
+    path : Path
+        Ends in one of the formats that OpenCV writes.
+    image : (H, W, 3) uint8, BGR
+
     Raises
     ------
     RtposeError
-        If it cannot be written.
+        If it cannot be written, or is larger than its format can be.
     """
-    _, data = cv2.imencode(path.suffix, image)
+    whole, data = cv2.imencode(path.suffix, image, _QUALITY.get(path.suffix.lower(), []))
+    if not whole:
+        height, width = image.shape[:2]
+        raise RtposeError(f"{path}: {width}x{height} is too large for {path.suffix}; use .png")
+    partial = partial_path(path)
     try:
-        path.write_bytes(data.tobytes())
+        partial.write_bytes(data.tobytes())
+        partial.replace(path)
     except OSError as error:
         raise RtposeError(f"{path} cannot be written ({error.strerror})") from error
+    finally:
+        partial.unlink(missing_ok=True)

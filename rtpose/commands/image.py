@@ -60,6 +60,7 @@ def image(
     # imported here, so that --help and a mistyped option do not wait for torch
     from rtpose.commands.setup import set_up
     from rtpose.media.saver import check_saver, open_saver
+    from rtpose.media.urls import source_name
     from rtpose.pictures import write_picture
     from rtpose.pose import Frame, FrameResult
     from rtpose.targets import check_target
@@ -85,6 +86,8 @@ def image(
         progress = stack.enter_context(frame_progress())
         task = progress.add_task("pictures", total=len(paths))
         interrupt = stack.enter_context(ctrl_c())
+        if saver:
+            stack.callback(saver.close)  # called before Ctrl-C means again what it meant
         pictures = stack.enter_context(closing(_read_ahead(paths)))
         for index, (path, picture) in enumerate(zip(paths, pictures, strict=True)):
             if interrupt.is_set():
@@ -94,7 +97,7 @@ def image(
                 broken.append(path)
                 continue
             poses = setup.estimator(picture)
-            result = FrameResult(Frame(picture, index, 0.0, str(path)), poses)
+            result = FrameResult(Frame(picture, index, 0.0, source_name(str(path))), poses)
             if saver:
                 saver.write(result)
             if targets:
@@ -104,16 +107,18 @@ def image(
                 write_picture(targets[index], picture)
             people += len(poses)
             done += 1
-    made = targets[0] if len(targets) == 1 else save if no_images else out.absolute()
-    pictures_said = "1 picture" if done == 1 else f"{done} pictures"
-    console.print(f"{made}: {pictures_said}, {people} people", markup=False)
+    if done:
+        made = targets[0] if len(targets) == 1 else save if no_images else out.absolute()
+        count = "1 picture" if done == 1 else f"{done} pictures"
+        console.print(f"{made}: {count}, {people} people", markup=False)
+    if left := len(paths) - done - len(broken):
+        console.print(f"stopped: {left} of {len(paths)} pictures are left", style="yellow")
+        raise typer.Exit(INTERRUPTED)
     if broken:
         names = ", ".join(str(path) for path in broken[:3]) + (", ..." if broken[3:] else "")
         raise RtposeError(
             f"{len(broken)} of {len(paths)} cannot be read as pictures or are cut short: {names}"
         )
-    if interrupt.is_set():
-        raise typer.Exit(INTERRUPTED)
 
 
 def _read_ahead(paths: list[Path]) -> Generator[Image | None, None, None]:
@@ -152,7 +157,10 @@ def find_pictures(places: list[Path]) -> list[Path]:
         inside = sorted(
             path
             for path in place.iterdir()
-            if path.suffix.lower() in SUFFIXES and not path.stem.endswith(".pose")
+            if path.suffix.lower() in SUFFIXES
+            and not path.name.startswith(".")
+            and not path.stem.endswith(".pose")
+            and path.is_file()
         )
         if not inside:
             raise RtposeError(f"{place}: no pictures in it ({', '.join(SUFFIXES)})")
@@ -172,7 +180,8 @@ def name_targets(paths: list[Path], folder: Path) -> list[Path]:
         folder / f"{p.stem}.pose{p.suffix if p.suffix.lower() in SUFFIXES else '.jpg'}"
         for p in paths
     ]
-    target, count = Counter(targets).most_common(1)[0]
+    # some file systems take large and small letters for the same
+    target, count = Counter(str(target).casefold() for target in targets).most_common(1)[0]
     if count > 1:
         raise RtposeError(f"{count} of the pictures would be written as {target}; run them apart")
     if inputs := {p.resolve() for p in paths} & {t.resolve() for t in targets}:

@@ -114,6 +114,8 @@ def annotate(
         progress = stack.enter_context(frame_progress())
         task = progress.add_task(file.name, total=file.info.frames)
         interrupt = stack.enter_context(ctrl_c())
+        if saver:
+            stack.callback(saver.close)  # called before Ctrl-C means again what it meant
         follower = setup.follower
         results = stack.enter_context(
             closing(every_frame(file, follower.look, follower.place, stop=interrupt))
@@ -132,7 +134,8 @@ def annotate(
         if writer:
             writer.close(interrupted=interrupt.is_set())
     if not frames:
-        console.print("stopped before the first frame: nothing is written", style="yellow")
+        what = f"{save} is empty" if save else "nothing is written"
+        console.print(f"stopped before the first frame: {what}", style="yellow", markup=False)
         raise typer.Exit(INTERRUPTED)
     for line in writer.audio_skipped if writer else ():
         console.print(f"note: {line}", style="yellow", markup=False)

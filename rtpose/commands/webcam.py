@@ -99,7 +99,7 @@ def webcam(
     from rtpose.media.hud import hud_line
     from rtpose.media.recording import Recorder
     from rtpose.media.saver import check_saver, open_saver
-    from rtpose.media.urls import is_url, public_url
+    from rtpose.media.urls import source_name
 
     settings = Settings(
         model,
@@ -115,9 +115,7 @@ def webcam(
         smooth,
     )
     wish = _parse_size(size)
-    name = f"camera {camera}" if camera.isdecimal() else camera
-    if is_url(camera):
-        name = public_url(camera)
+    name = f"camera {camera}" if camera.isdecimal() else source_name(camera)
     with ExitStack() as stack:
         # what is quick to find fault with comes first; networks are slow to load
         source = stack.enter_context(
@@ -156,7 +154,10 @@ def webcam(
             tell=lambda hud: status.update(hud_line(hud)),
         )
         stop = stack.enter_context(ctrl_c())
-        stack.callback(recorder.stop)  # called before Ctrl-C means again what it meant
+        # called before Ctrl-C means again what it meant
+        stack.callback(recorder.stop)
+        if saver:
+            stack.callback(saver.close)
         with closing(newest_frame(session.frames(stop), setup.follower, stop=stop)) as results:
             session.run(results)
         interrupted = stop.is_set() and not session.quit

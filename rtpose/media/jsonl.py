@@ -28,16 +28,18 @@ class JsonlWriter:
     path : Path
     skeleton : Skeleton
         Names of the joints, in the order of the poses' arrays.
+    overwrite : bool
+        Replace an existing file.
 
     Raises
     ------
     RtposeError
-        If the file cannot be written.
+        If the file cannot be written, or exists and may not be overwritten.
     """
 
-    def __init__(self, path: Path, skeleton: Skeleton) -> None:
+    def __init__(self, path: Path, skeleton: Skeleton, overwrite: bool = False) -> None:
         self._skeleton = skeleton
-        self._file = LineFile(path)
+        self._file = LineFile(path, overwrite)
 
     def write(self, result: FrameResult) -> None:
         """Write one frame's line.

@@ -9,24 +9,26 @@ from rtpose.errors import RtposeError
 
 
 class LineFile:
-    """A text file under its final name from the start; one that exists is replaced.
+    """A text file under its final name from the start.
 
     Every line is complete when it is written, so it stays there whatever happens after.
 
     Parameters
     ----------
     path : Path
+    overwrite : bool
+        Replace an existing file.
 
     Raises
     ------
     RtposeError
-        If it cannot be written to.
+        If it cannot be written to, or exists and may not be overwritten.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, overwrite: bool) -> None:
         self.path = path
         try:
-            self._file = path.open("w", buffering=1, encoding="utf-8")
+            self._file = path.open("w" if overwrite else "x", buffering=1, encoding="utf-8")
         except OSError as error:
             raise RtposeError(
                 f"{path} cannot be written ({error.strerror}); choose another folder"

@@ -38,7 +38,7 @@ class Saver(Protocol):
         """
 
 
-_WRITERS: dict[str, Callable[[Path, Skeleton], Saver]] = {
+_WRITERS: dict[str, Callable[[Path, Skeleton, bool], Saver]] = {
     ".jsonl": JsonlWriter,
     ".csv": CsvWriter,
     ".parquet": ParquetWriter,
@@ -80,4 +80,4 @@ def open_saver(path: Path, skeleton: Skeleton, overwrite: bool) -> AbstractConte
         As `check_saver`, or if the file cannot be written.
     """
     check_saver(path, overwrite)
-    return closing(_WRITERS[path.suffix.lower()](path, skeleton))
+    return closing(_WRITERS[path.suffix.lower()](path, skeleton, overwrite))

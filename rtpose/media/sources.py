@@ -18,7 +18,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from rtpose.errors import RtposeError
-from rtpose.media.urls import is_url, open_url, public_url, shown_url
+from rtpose.media.urls import is_url, open_url, shown_url, source_name
 from rtpose.media.video_info import read_info, read_orientation
 from rtpose.pose import Frame, Image
 
@@ -64,7 +64,7 @@ class VideoFile:
 
     def __init__(self, source: str | Path) -> None:
         self.name = shown_url(str(source))
-        self._source = public_url(self.name) if is_url(self.name) else self.name
+        self._source = source_name(str(source))
         self.broken: str | None = None
         self._count = 0
         self._last_s = 0.0

@@ -62,16 +62,18 @@ class CsvWriter:
     path : Path
     skeleton : Skeleton
         Names of the joints, in the order of the poses' arrays.
+    overwrite : bool
+        Replace an existing file.
 
     Raises
     ------
     RtposeError
-        If the file cannot be written.
+        If the file cannot be written, or exists and may not be overwritten.
     """
 
-    def __init__(self, path: Path, skeleton: Skeleton) -> None:
+    def __init__(self, path: Path, skeleton: Skeleton, overwrite: bool = False) -> None:
         self._skeleton = skeleton
-        self._file = LineFile(path)
+        self._file = LineFile(path, overwrite)
         self._csv = csv.writer(self._file, lineterminator="\n")
         self._csv.writerow(columns(skeleton))
 
@@ -110,6 +112,8 @@ class ParquetWriter:
     path : Path
     skeleton : Skeleton
         Names of the joints, in the order of the poses' arrays.
+    overwrite : bool
+        Replace an existing file.
 
     Raises
     ------
@@ -117,7 +121,7 @@ class ParquetWriter:
         If the file cannot be written.
     """
 
-    def __init__(self, path: Path, skeleton: Skeleton) -> None:
+    def __init__(self, path: Path, skeleton: Skeleton, overwrite: bool = False) -> None:
         # an extra, so imported where it is used; `rtpose.media.saver` says what is missing
         from pyarrow import float32, float64, int64, schema, string
         from pyarrow.parquet import ParquetWriter as TableFile
@@ -126,12 +130,18 @@ class ParquetWriter:
         self._schema = schema([(name, types.get(name, float32())) for name in columns(skeleton)])
         self._skeleton = skeleton
         self._path = path
+        self._overwrite = overwrite
         self._partial = partial_path(path)
         self._rows: list[Row] = []
-        self._open = True
-        with self._failing_as_rtpose_error():
+        try:
             # pyarrow's own files say of a full disk what only programmers read
             self._stream = self._partial.open("wb")
+        except OSError as error:
+            raise RtposeError(
+                f"{path} cannot be written ({error.strerror}); choose another folder"
+            ) from error
+        self._open = True
+        with self._whole_or_nothing():
             self._file = TableFile(self._stream, self._schema, compression="zstd")
 
     def write(self, result: FrameResult) -> None:
@@ -154,16 +164,22 @@ class ParquetWriter:
         Raises
         ------
         RtposeError
-            If it cannot be written to its end; nothing is left of it then.
+            If it cannot be written to its end, nothing is left of it then; or if another file
+            has got its name.
         """
         if not self._open:
             return
         self._flush()
-        with self._failing_as_rtpose_error():
+        with self._whole_or_nothing():
             self._file.close()
             self._stream.close()
-            self._partial.replace(self._path)
         self._open = False
+        if self._path.exists() and not self._overwrite:
+            raise RtposeError(
+                f"{self._path} came to be meanwhile; the joints are in {self._partial}"
+            )
+        with self._whole_or_nothing():
+            self._partial.replace(self._path)
 
     def _flush(self) -> None:
         from pyarrow import Table, array
@@ -172,17 +188,23 @@ class ParquetWriter:
             return
         parts = zip(*self._rows, strict=True)
         arrays = [array(p, field.type) for p, field in zip(parts, self._schema, strict=True)]
-        with self._failing_as_rtpose_error():
+        with self._whole_or_nothing():
             self._file.write_table(Table.from_arrays(arrays, schema=self._schema))
         self._rows.clear()
 
     @contextlib.contextmanager
-    def _failing_as_rtpose_error(self) -> Iterator[None]:
+    def _whole_or_nothing(self) -> Iterator[None]:
         try:
             yield
-        except OSError as error:
+        except BaseException as error:
             self._open = False
+            if hasattr(self, "_file"):
+                self._file.is_open = False  # else it tries once more when it is forgotten
+            with contextlib.suppress(OSError):  # what it still holds cannot be written
+                self._stream.close()
             self._partial.unlink(missing_ok=True)
+            if not isinstance(error, OSError):
+                raise
             raise RtposeError(
-                f"{self._path} cannot be written ({error.strerror}); is the disk full?"
+                f"{self._path} cannot be written further ({error.strerror}); is the disk full?"
             ) from error

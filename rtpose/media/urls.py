@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 import time
@@ -37,17 +38,23 @@ def shown_url(url: str) -> str:
     return _SECRET.sub(r"\1:***@", url)
 
 
-def public_url(url: str) -> str:
-    """The address without name, password and query, as it may stand in what is handed on.
+def source_name(source: str) -> str:
+    """What files that are handed on call a source: a file's name, an address without secrets.
+
+    An address loses name, password and query, and its path from where it begins to say
+    ``password=`` or the like. What is no text in a file's name becomes a question mark.
 
     Raises
     ------
     RtposeError
         If it is not a proper address.
     """
-    parts = _parts(shown_url(url))  # else a torn password's pieces would pass for something else
+    if not is_url(source):
+        return os.fsencode(source).decode(errors="replace")
+    parts = _parts(shown_url(source))  # else a torn password's pieces would pass for something else
     place = parts.netloc.rpartition("@")[2]
-    return urlunsplit((parts.scheme, place, parts.path, "", ""))
+    path = re.sub(r"[^/]*=.*", "", parts.path)
+    return urlunsplit((parts.scheme, place, path, "", ""))
 
 
 def stem_of_url(url: str) -> str:

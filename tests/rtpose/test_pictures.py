@@ -1,12 +1,17 @@
 """Pictures as files, whole or not."""
 
+import resource
+import struct
+import zlib
 from pathlib import Path
 
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 
-from rtpose.pictures import read_picture
+from rtpose.errors import RtposeError
+from rtpose.pictures import read_picture, write_picture
 
 
 @pytest.mark.parametrize("ending", ["jpg", "png", "webp"])
@@ -23,3 +28,58 @@ def test_pictures_missing_broken_or_cut_short(tmp_path: Path, ending: str):
     assert read_picture(path) is None
     path.write_bytes(b"no picture at all")
     assert read_picture(path) is None
+
+
+@pytest.mark.parametrize("size", [(1, 1), (5, 100), (100, 7)])
+def test_pictures_of_few_pixels_are_pictures(size: tuple[int, int], tmp_path: Path):
+    cv2.imwrite(str(tmp_path / "a.jpg"), np.full((*size, 3), 90, np.uint8))
+    image = read_picture(tmp_path / "a.jpg")
+    assert image is not None and image.shape == (*size, 3)
+
+
+def test_a_picture_that_claims_to_be_huge_is_none(tmp_path: Path):
+    head = b"IHDR" + struct.pack(">IIBBBBB", 40_000, 40_000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", len(head) - 4) + head + struct.pack(">I", zlib.crc32(head))
+    (tmp_path / "a.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
+    assert read_picture(tmp_path / "a.png") is None
+
+
+@pytest.mark.parametrize("limit", [4_000, 1_000])
+def test_large_pictures_are_no_bombs(
+    limit: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, recwarn: pytest.WarningsRecorder
+):
+    """Pillow warns of more than its limit and refuses twice as much: a phone's 200 megapixels."""
+    monkeypatch.setattr(PIL.Image, "MAX_IMAGE_PIXELS", limit)
+    cv2.imwrite(str(tmp_path / "a.jpg"), np.full((60, 80, 3), 90, np.uint8))
+    assert read_picture(tmp_path / "a.jpg") is not None
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".jpeg", ".PNG", ".webp", ".bmp", ".tif", ".tiff"])
+def test_what_is_written_is_read_again(suffix: str, tmp_path: Path):
+    image = np.full((30, 40, 3), (20, 90, 200), np.uint8)
+    write_picture(tmp_path / f"a{suffix}", image)
+    again = read_picture(tmp_path / f"a{suffix}")
+    assert again is not None and np.abs(again.astype(int) - image).max() < 6
+    assert [p.name for p in tmp_path.iterdir()] == [f"a{suffix}"]
+
+
+def test_a_full_disk_leaves_what_was_there(tmp_path: Path):
+    path = tmp_path / "a.png"
+    write_picture(path, np.zeros((10, 10, 3), np.uint8))
+    before = path.read_bytes()
+    noise = np.random.default_rng(0).integers(0, 256, (90, 90, 3)).astype(np.uint8)
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (5_000, limit[1]))
+        with pytest.raises(RtposeError, match=r"cannot be written \(File too large\)"):
+            write_picture(path, noise)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limit)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_what_a_format_cannot_hold_is_said(tmp_path: Path):
+    with pytest.raises(RtposeError, match=r"20x20000 is too large for \.webp; use \.png"):
+        write_picture(tmp_path / "a.webp", np.zeros((20_000, 20, 3), np.uint8))
+    assert not list(tmp_path.iterdir())

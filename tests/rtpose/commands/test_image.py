@@ -2,16 +2,19 @@
 
 import csv
 import json
+import signal
 from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 from PIL import Image
+from pyarrow.parquet import read_table
 
 from rtpose.commands.image import find_pictures, name_targets
 from rtpose.errors import RtposeError
 from rtpose.photographs import PEOPLE, read_photograph
+from rtpose.pictures import write_picture
 
 from ..conftest import Rtpose
 
@@ -91,6 +94,23 @@ def test_a_broken_picture_costs_nothing_but_itself(folder: Path, tmp_path: Path,
     ]
 
 
+def test_ctrl_c_ends_between_two_pictures(
+    folder: Path, tmp_path: Path, rtpose: Rtpose, monkeypatch: pytest.MonkeyPatch
+):
+    written = write_picture
+
+    def pressed(path: Path, image: np.ndarray) -> None:
+        written(path, image)
+        signal.raise_signal(signal.SIGINT)
+
+    monkeypatch.setattr("rtpose.pictures.write_picture", pressed)
+    done = rtpose("image", folder, "--save", "poses.parquet")
+    assert done.code == 130 and "Traceback" not in done.errors
+    assert "stopped: 2 of 3 pictures are left" in done.errors
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["bus.pose.jpg", "photos", "poses.parquet"]
+    assert read_table(tmp_path / "poses.parquet").num_rows >= 3
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -125,11 +145,15 @@ def test_names_of_formats_nobody_knows_become_jpeg(tmp_path: Path):
     assert name_targets([Path("a/b.JPG"), Path("c.heic")], Path("out")) == [
         Path("out/b.pose.JPG"), Path("out/c.pose.jpg"),
     ]  # fmt: skip
-    with pytest.raises(RtposeError, match="2 of the pictures"):
-        name_targets([Path("a/b.jpg"), Path("c/b.jpg")], Path("out"))
+    for other in ("c/b.jpg", "c/B.JPG"):
+        with pytest.raises(RtposeError, match="2 of the pictures"):
+            name_targets([Path("a/b.jpg"), Path(other)], Path("out"))
 
 
 def test_files_come_as_named_and_folders_sorted(folder: Path):
+    (folder / "._bus.jpg").write_bytes(b"what macOS leaves on other file systems")
+    (folder / "album.jpg").mkdir()
+    (folder / "loop.jpg").symlink_to(folder / "loop.jpg")
     named = folder / "notes.txt"
     assert find_pictures([named, folder]) == [
         named, folder / "bus.jpg", folder / "nobody.PNG", folder / "zidane.jpg",

@@ -107,7 +107,7 @@ def test_without_a_display_the_browser_is_taken_and_its_address_said(
     people: Any, browser: list[FakeBrowser], rtpose: Rtpose, tmp_path: Path
 ):
     code, said = rtpose(
-        "webcam", "--camera", people.url, "--port", 4711, "--size", "1280x720",
+        "webcam", "--camera", f"{people.url}?key=secret", "--port", 4711, "--size", "1280x720",
         "--record", "out.mp4", "--save", "poses.jsonl",
     )  # fmt: skip
     assert code == 0, said
@@ -123,6 +123,7 @@ def test_without_a_display_the_browser_is_taken_and_its_address_said(
         assert len(list(file.decode(video=0))) == int(found[1])
     lines = [json.loads(line) for line in (tmp_path / "poses.jsonl").read_text().splitlines()]
     assert len(lines) == int(found[1])
+    assert {line["source"] for line in lines} == {people.url}
     assert any(line["people"] and line["people"][0]["id"] for line in lines)
 
 

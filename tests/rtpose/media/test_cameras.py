@@ -96,6 +96,7 @@ def test_an_ip_camera(rtsp: Start):
     assert all(later >= earlier for earlier, later in pairwise(levels))
     assert levels[-1] > levels[0] + 10  # one a frame, some of them rounded away
     assert frames[-1].image.std() < 3  # plain, as it was sent: nothing smeared
+    assert {frame.source for frame in frames} == {source.name}
 
 
 def test_an_ip_camera_that_drops_the_connection_comes_back_with_another_size(rtsp: Start):

@@ -282,9 +282,10 @@ def test_a_real_clip_is_read_whole():
 def test_a_stream_as_a_video_has_every_frame_and_the_times_they_came(mjpeg):
     server = mjpeg()
     server.acts = [server.steady(count=20, rate=50)]
-    with VideoFile(server.url) as file:
+    with VideoFile(f"{server.url}?key=secret") as file:
         assert (file.info.width, file.info.height) == (64, 48)
         frames = list(file)
+    assert {f.source for f in frames} == {server.url}
     assert [f.index for f in frames] == list(range(20))
     times = [f.time_s for f in frames]
     assert times == sorted(set(times))

@@ -107,13 +107,41 @@ def test_a_full_disk_is_one_error_and_leaves_no_half_table(limit, tmp_path, monk
     before = resource.getrlimit(resource.RLIMIT_FSIZE)
     try:
         resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
-        with pytest.raises(RtposeError, match=r"cannot be written \(File too large\)"):
+        with pytest.raises(RtposeError, match=r"cannot be written further \(File too large\)"):
             write_many(tmp_path / "poses.parquet")
         gc.collect()  # what is left of it may not complain when it goes
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert not list(tmp_path.iterdir())
     assert capfd.readouterr().err == ""
+
+
+def test_an_impatient_ctrl_c_leaves_no_half_table(tmp_path, monkeypatch, capfd):
+    writer = ParquetWriter(tmp_path / "poses.parquet", MPII16)
+    writer.write(result(0, 1))
+
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("pyarrow.parquet.ParquetWriter.write_table", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        writer.close()
+    writer.close()
+    del writer
+    gc.collect()
+    assert not list(tmp_path.iterdir())
+    assert capfd.readouterr().err == ""
+
+
+def test_a_table_that_came_to_be_meanwhile_is_not_replaced(tmp_path):
+    path = tmp_path / "poses.parquet"
+    writer = ParquetWriter(path, MPII16)
+    writer.write(result(0, 2))
+    path.write_text("precious")
+    with pytest.raises(RtposeError, match="came to be meanwhile; the joints are in") as said:
+        writer.close()
+    assert path.read_text() == "precious"
+    assert read_table(str(said.value).split(" are in ")[1]).num_rows == 2
 
 
 def write_many(path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from rtpose.errors import RtposeError
 from rtpose.media import urls
-from rtpose.media.urls import is_url, open_url, public_url, shown_url, stem_of_url
+from rtpose.media.urls import is_url, open_url, shown_url, source_name, stem_of_url
 
 
 @pytest.mark.parametrize(
@@ -50,14 +50,25 @@ def test_passwords_that_tear_an_address_are_not_shown_either(url: str):
     assert ":***@host/" in shown_url(url)
 
 
-def test_nothing_private_is_handed_on():
-    assert public_url("rtsp://me:secret@cam:554/live?key=1#a") == "rtsp://cam:554/live"
-    assert public_url("http://[::1]:80/a/b.mjpg") == "http://[::1]:80/a/b.mjpg"
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        ("rtsp://me:secret@cam:554/live?key=secret#a", "rtsp://cam:554/live"),
+        ("http://[::1]:80/a/b.mjpg", "http://[::1]:80/a/b.mjpg"),
+        ("rtsp://cam:554/a/user=me&password=secret&channel=1.sdp/b", "rtsp://cam:554/a/"),
+        ("clips/a b?c=1.mp4", "clips/a b?c=1.mp4"),
+        ("grün.mp4", "grün.mp4"),
+        ("caf\udce9.mp4", "caf\ufffd.mp4"),
+    ],
+)
+def test_nothing_private_is_handed_on(source: str, name: str):
+    assert source_name(source) == name
+    source_name(source).encode()
 
 
 @pytest.mark.parametrize("url", TORN)
 def test_nor_pieces_of_passwords_that_tear_an_address(url: str):
-    assert public_url(url) in ("rtsp://host/", "rtsp://host/live")
+    assert source_name(url) in ("rtsp://host/", "rtsp://host/live")
 
 
 @pytest.mark.parametrize("url", TORN)
@@ -70,7 +81,7 @@ def test_what_to_do_about_such_a_password_is_said(url: str):
 
 
 def test_what_is_no_address_is_said_in_one_line():
-    for use in (open_url, public_url, stem_of_url):
+    for use in (open_url, source_name, stem_of_url):
         for url in ("rtsp://[::1/a", "http://cam:port/a", "http://cam:99999/a"):
             with pytest.raises(RtposeError, match=r"not a proper address; check its host and port"):
                 use(url)
