@@ -83,23 +83,20 @@ def time_steps(rounds: int, model: str) -> list[dict[str, object]]:
 
 
 def run_video(clip: Path, repeats: int, *options: str) -> dict[str, object]:
-    """``rtpose video`` on a clip in a process of its own: frames a second and peak memory."""
-    fps, seconds = [], []
+    """``rtpose video`` on a clip in processes of their own: frames a second and peak memory.
+
+    With the video and with the joints alone take turns.
+    """
+    fps, fps_joints, seconds = [], [], []
     with tempfile.TemporaryDirectory() as folder:
-        for i in range(repeats):
-            out = Path(folder) / f"{i}.mp4"
-            command = [sys.executable, "-c", "from rtpose.cli import main; main()", "video"]
+        out = Path(folder) / "out.mp4"
+        joints = ["--no-video", "--save", str(Path(folder) / "out.csv")]
+        for _ in range(repeats):
             began = time.perf_counter()
-            done = subprocess.run(
-                [*command, str(clip), "--out", str(out), *options],
-                capture_output=True, text=True, check=True, env=None,
-            )  # fmt: skip
+            frames, people, rate = _command(clip, "--out", str(out), *options)
             seconds.append(time.perf_counter() - began)
-            found = re.search(r"(\d+) frames, (\d+) people, ([\d.]+) fps", done.stderr)
-            if found is None:
-                raise RuntimeError(f"no summary in {done.stderr!r}")
-            frames, people = int(found[1]), int(found[2])
-            fps.append(float(found[3]))
+            fps.append(rate)
+            fps_joints.append(_command(clip, *joints, *options)[2])
         size = out.stat().st_size
     with VideoFile(clip) as file:
         shape = f"{file.info.width}x{file.info.height}"
@@ -110,11 +107,26 @@ def run_video(clip: Path, repeats: int, *options: str) -> dict[str, object]:
         "people": people,
         "fps": round(float(np.median(fps)), 1),
         "fps_all": fps,
+        "fps_joints_only": round(float(np.median(fps_joints)), 1),
+        "fps_joints_only_all": fps_joints,
         "seconds_with_start": round(float(np.median(seconds)), 1),
         "bytes_out_over_in": round(size / clip.stat().st_size, 2),
         # of the largest process so far: the clips are run from small to large
         "peak_mb": round(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024),
     }
+
+
+def _command(clip: Path, *options: str) -> tuple[int, int, float]:
+    """Frames, people and frames a second, as the command says them."""
+    command = [sys.executable, "-c", "from rtpose.cli import main; main()", "video"]
+    done = subprocess.run(
+        [*command, str(clip), "--overwrite", *options],
+        capture_output=True, text=True, check=True, env=None,
+    )  # fmt: skip
+    found = re.search(r"(\d+) frames, (\d+) people, ([\d.]+) fps", done.stderr)
+    if found is None:
+        raise RuntimeError(f"no summary in {done.stderr!r}")
+    return int(found[1]), int(found[2]), float(found[3])
 
 
 def main(
@@ -158,13 +170,16 @@ def _markdown(record: dict[str, object]) -> str:
         *(f"| {s['step']} | {s['ms']} | {s['ms_p25']} to {s['ms_p75']} |" for s in steps),
         "",
         "The whole of `rtpose video CLIP`, every frame detected, posed, drawn and written as "
-        "H.264; fps from the first frame on, seconds with start-up:",
+        "H.264; fps from the first frame on, seconds with start-up. The joints only, with "
+        "`--no-video --save out.csv`, in turns with the whole:",
         "",
-        "| clip | size | frames | people | fps, median | fps, runs | s | MB out/in | peak MB |",
-        "|---|---|---|---|---|---|---|---|---|",
+        "| clip | size | frames | people | fps, median | fps, runs | joints only | runs | s "
+        "| MB out/in | peak MB |",
+        "|---|---|---|---|---|---|---|---|---|---|---|",
         *(
             f"| {v['clip']} | {v['size']} | {v['frames']} | {v['people']} | {v['fps']} | "
-            f"{', '.join(map(str, v['fps_all']))} | {v['seconds_with_start']} | "
+            f"{', '.join(map(str, v['fps_all']))} | {v['fps_joints_only']} | "
+            f"{', '.join(map(str, v['fps_joints_only_all']))} | {v['seconds_with_start']} | "
             f"{v['bytes_out_over_in']} | {v['peak_mb']} |"
             for v in videos
         ),
