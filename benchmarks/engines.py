@@ -32,6 +32,7 @@ from rtpose.engines.batches import BUCKETS
 from rtpose.engines.eager import EagerEngine
 from rtpose.engines.openvino import OpenVinoEngine
 from rtpose.engines.select import select_device, select_engine
+from rtpose.on_device import own_stream
 from rtpose.photographs import photographed_people
 from rtpose.shipped import find_weights, shipped_detector, shipped_networks
 from rtpose.yolo import load_model
@@ -59,7 +60,9 @@ def time_engines(
             for i, engine in enumerate(made):
                 for batch in batches:
                     crops = _crops(engine, batch)
-                    times = seconds(partial(engine, crops), engine.device, 5)
+                    # as in the commands: on the default stream TensorRT waits once more
+                    with own_stream(engine.device):
+                        times = seconds(partial(engine, crops), engine.device, 5)
                     taken.setdefault((name, i, batch), []).extend(times)
     devices = {}
     rows = []

@@ -73,10 +73,10 @@ def measure(
             next(batches)
 
     def rate(work: Callable[[Iterator[Batch]], None], batches: Iterator[Batch]) -> float:
+        synchronize(device)  # what was launched before is not this work's
         began = time.perf_counter()
         work(batches)
-        if device.startswith("cuda"):
-            torch.cuda.synchronize()
+        synchronize(device)
         return steps * config.batch / (time.perf_counter() - began)
 
     found: dict[str, list[float]] = {"batches alone": [], "steps alone": [], "training": []}
@@ -92,6 +92,12 @@ def measure(
             del stream
             found["steps alone"].append(rate(train, repeat(batch)))
     return {name: statistics.median(values) for name, values in found.items()}
+
+
+def synchronize(device: str) -> None:
+    """Wait for a GPU to have done all that it was told."""
+    if device.startswith("cuda"):
+        torch.cuda.synchronize()
 
 
 def main(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -18,6 +18,7 @@ from rtpose.cpu_precision import (
     time_precisions,
     worthwhile,
 )
+from rtpose.cuda_graph import CudaGraph
 from rtpose.errors import RtposeError, first_line
 from rtpose.letterbox import (
     Letterbox,
@@ -39,6 +40,9 @@ OVERLAP = 0.6
 
 ultralytics' 0.7 leaves doubles on people in motion; its older 0.45 loses people who stand close.
 """
+
+_MOST_GRAPHS = 4
+"""Shapes of pictures whose detection is recorded on a GPU."""
 
 LIMIT = 100
 """Most people in one picture; COCO's own limit."""
@@ -304,8 +308,29 @@ def _torch(network: nn.Module, device: str, precision: str | None) -> tuple[Pred
     if precision not in types:
         raise RtposeError(f"unknown precision {precision}: choose one of {', '.join(types)}")
     # as its input lies in memory: else every convolution would turn its weights round first
-    placed = network.to(device, types[precision], memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return cast(Predict, placed), precision
+    placed: Predict = network.to(device, types[precision], memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return (_recorded(placed, device) if device.startswith("cuda") else placed), precision
+
+
+def _recorded(network: Predict, device: str) -> Predict:
+    """The network with its two hundred launches made one: else the host would hold up the GPU.
+
+    A video has pictures of one shape; of the many that a folder of photographs has, all but the
+    first few run as they are.
+    """
+    graphs: dict[tuple[int, ...], CudaGraph] = {}
+    pool = torch.cuda.graph_pool_handle()
+
+    def predict(pictures: Tensor) -> Tensor:
+        shape = tuple(pictures.shape)
+        if shape not in graphs:
+            if len(graphs) == _MOST_GRAPHS:
+                return network(pictures)
+            with torch.cuda.device(device):
+                graphs[shape] = CudaGraph(network, pictures, pool)
+        return graphs[shape](pictures)
+
+    return predict
 
 
 def _openvino(

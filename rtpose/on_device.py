@@ -105,7 +105,8 @@ def read_people(
     scores = logits.sigmoid()
     bins = raw[:-1, chosen].float().view(4, DISTANCE_BINS, -1).softmax(dim=1)
     steps = torch.arange(DISTANCE_BINS, dtype=torch.float32, device=raw.device)
-    sides = torch.einsum("sbm,b->ms", bins, steps) * strides[chosen, None]
+    # no matrix product: for one cuBLAS keeps 32 MiB for every thread that ever asked
+    sides = (bins * steps[:, None]).sum(1).T * strides[chosen, None]
     middle = centres[chosen]
     boxes = torch.cat([middle - sides[:, :2], middle + sides[:, 2:]], dim=1)
     kept = nms(boxes, scores, overlap)[:limit]

@@ -111,12 +111,11 @@ def update_average(average: nn.Module, network: nn.Module, decay: float, step: i
     """Move the averaged weights toward the network's; quickly at first, when they are poor."""
     decay = min(decay, (1 + step) / (10 + step))
     pairs = list(zip(_tensors(average), _tensors(network), strict=True))
-    for mean, value in pairs:
-        if not mean.is_floating_point():
-            mean.copy_(value)
     # all at once: on a GPU a launch for each of hundreds would take as long as a step
     means, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
     get_ema_multi_avg_fn(decay)(means, values, step)  # type: ignore[no-untyped-call]
+    counts, newer = zip(*(pair for pair in pairs if not pair[0].is_floating_point()), strict=True)
+    torch._foreach_copy_(counts, newer)
 
 
 def _tensors(network: nn.Module) -> Iterator[Tensor]:
@@ -257,7 +256,8 @@ def train(
         network.load_state_dict(start.state_dict())
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average, _ = build_network(config)
-    average = average.to(device).eval()
+    # in the same memory format: else averaging falls back to a launch for each tensor
+    average = average.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
     average.load_state_dict(network.state_dict())
     optimisers = make_optimisers(network, config.optimiser)
     every_stack = processes.every_stack(network)

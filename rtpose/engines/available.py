@@ -16,7 +16,7 @@ ENGINES = ("tensorrt", "compiled", "openvino", "eager")
 """Fastest first."""
 
 _TORCH_TENSORRT = ("torch-tensorrt", "torch-tensorrt-rtx")
-_TENSORRT = ("tensorrt", "tensorrt_rtx")
+_TENSORRT = ("tensorrt", "tensorrt-cu13", "tensorrt_rtx")
 """The ordinary ones, and those for consumer GPUs, under the same import names."""
 
 

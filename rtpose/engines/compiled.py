@@ -11,10 +11,10 @@ import torch._dynamo
 from torch import Tensor
 
 from rtpose.checkpoint import Checkpoint
+from rtpose.cuda_graph import CudaGraph
 from rtpose.engines import parity
 from rtpose.engines.base import no_heatmaps
 from rtpose.engines.batches import BUCKETS, Batches, bucket_for
-from rtpose.engines.cuda_graph import CudaGraph
 from rtpose.engines.eager import EagerEngine
 from rtpose.engines.faults import is_out_of_memory
 from rtpose.errors import RtposeError, first_line
@@ -90,11 +90,13 @@ class CompiledEngine:
 
 def _compile(network: Any, example: Tensor) -> Any:
     """The network compiled, or as it is where PyTorch's compiler cannot run, which is said."""
-    # each batch size and network is a compilation of the same code; past the limit (8 unless set)
-    # PyTorch would run the rest as they are
+    # each network is some compilations of the same code; past the limit (8 unless set) PyTorch
+    # would run the rest as they are
     config = torch._dynamo.config
     config.recompile_limit = max(config.recompile_limit, _COMPILATIONS)
-    compiled: Any = torch.compile(network, dynamic=False, fullgraph=True)
+    # for any number of crops: one compilation for each would be six, each of many seconds
+    torch._dynamo.maybe_mark_dynamic(example, 0)
+    compiled: Any = torch.compile(network, fullgraph=True)
     try:
         compiled(example)
     except RuntimeError as error:

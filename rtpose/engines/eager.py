@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+
 import torch
 from torch import Tensor
 
@@ -29,9 +31,11 @@ class EagerEngine:
         torch.backends.cudnn.allow_tf32 = False
         self.input_size = checkpoint.input_size
         flip = checkpoint.skeleton.flip if flip_test else None
-        network = HeatmapNetwork(checkpoint.network, flip).eval()
+        # moving works in place, and the checkpoint stays on the host
+        network = checkpoint.network if device == "cpu" else copy.deepcopy(checkpoint.network)
+        heatmaps = HeatmapNetwork(network, flip).eval()
         # channels last is a quarter faster on CPUs and what the tensor cores of GPUs want
-        self._network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._network = heatmaps.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         self._batches = Batches(self._run, lambda: no_heatmaps(checkpoint, device))
 
     @torch.inference_mode()

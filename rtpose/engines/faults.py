@@ -17,5 +17,8 @@ def is_out_of_memory(error: BaseException) -> bool:
             return True
         if "out of memory" in said.lower() or "ALLOC_FAILED" in said:
             return True
-        cause = cause.__cause__
+        # without a cause, what it was raised in the middle of: ending a recording that failed
+        # fails as well, and hides why
+        hidden = None if cause.__suppress_context__ else cause.__context__
+        cause = cause.__cause__ or hidden
     return False

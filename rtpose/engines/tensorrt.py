@@ -119,6 +119,8 @@ class TensorRtEngine:
                 )
         return self._engines[size]
 
+    # exporting traces the network, and tensors made in inference mode know nothing of that
+    @torch.inference_mode(False)
     def _build(self, size: int, key: dict[str, str]) -> Built:
         place = f"{BUCKETS.index(size) + 1} of {len(BUCKETS)}"
         log.info(
@@ -199,9 +201,13 @@ def build(network: nn.Module, crops: Tensor) -> bytes:
     """
     import torch_tensorrt
 
+    logged: list[BaseException] = []
     try:
         exported = torch.export.export(network, (crops,))
-        with _without_tracebacks(), tempfile.TemporaryDirectory(prefix="rtpose-") as folder:
+        with (
+            _without_tracebacks() as logged,
+            tempfile.TemporaryDirectory(prefix="rtpose-") as folder,
+        ):
             serialized = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
                 exported,
                 arg_inputs=[crops],
@@ -216,7 +222,10 @@ def build(network: nn.Module, crops: Tensor) -> bytes:
     except Exception as error:  # torch-tensorrt raises many kinds
         if is_out_of_memory(error):
             raise
-        reason = first_line(error.__cause__ or error)[:200]
+        cause = error.__cause__ or (logged[-1] if logged else error)
+        if is_out_of_memory(cause):
+            raise cause from error
+        reason = first_line(cause)[:200]
         raise RtposeError(
             f"engine tensorrt: this network cannot be converted ({reason}); use --engine compiled"
         ) from error
@@ -224,15 +233,31 @@ def build(network: nn.Module, crops: Tensor) -> bytes:
 
 
 @contextmanager
-def _without_tracebacks() -> Iterator[None]:
-    """Keep torch-tensorrt from logging the traceback of what it raises all the same."""
-    logger = logging.getLogger("torch_tensorrt")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
+def _without_tracebacks() -> Iterator[list[BaseException]]:
+    """Keep torch-tensorrt from logging tracebacks, and give the errors that they are of.
+
+    Most it raises all the same. Version 2.11 only logs why an engine cannot be built, and then
+    fails for lack of it.
+    """
+    logged: list[BaseException] = []
+
+    def keep(record: logging.LogRecord) -> bool:
+        if record.exc_info and record.exc_info[1]:
+            logged.append(record.exc_info[1])
+        return False
+
+    whole = logging.getLogger("torch_tensorrt")
+    compiler = logging.getLogger("torch_tensorrt.dynamo._compiler")
+    levels = whole.level, compiler.level
+    whole.setLevel(logging.CRITICAL)
+    compiler.setLevel(logging.ERROR)
+    compiler.addFilter(keep)
     try:
-        yield
+        yield logged
     finally:
-        logger.setLevel(level)
+        compiler.removeFilter(keep)
+        whole.setLevel(levels[0])
+        compiler.setLevel(levels[1])
 
 
 def _write(folder: Path, built: Built) -> None:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from rtpose.detector import PersonDetector, UltralyticsDetector, load_detector
+from rtpose.detector import PersonDetector, UltralyticsDetector, _recorded, load_detector
 from rtpose.errors import RtposeError
 from rtpose.geometry import box_iou
 from rtpose.shipped import shipped_detector
@@ -112,8 +112,32 @@ def test_eight_bits_find_the_same_people(pictures):
             assert np.abs(scores[sure] - their_scores[overlap.argmax(axis=1)]).max() < 0.15
 
 
+def test_on_a_gpu_the_first_shapes_are_recorded_and_the_others_run_as_they_are(monkeypatch):
+    recorded = []
+
+    class Graph:
+        def __init__(self, network, example, pool):
+            assert pool == "pool"
+            recorded.append(tuple(example.shape))
+            self.network, self.shape = network, example.shape
+
+        def __call__(self, pictures):
+            assert pictures.shape == self.shape
+            return self.network(pictures) + 1
+
+    monkeypatch.setattr("rtpose.detector.CudaGraph", Graph)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
+    monkeypatch.setattr(torch.cuda, "device", lambda device: torch.device(device))
+    predict = _recorded(lambda pictures: pictures * 2, "cpu")
+    for height in (*range(1, 7), *range(1, 7)):
+        answer = predict(torch.ones(1, height))
+        assert (answer == (3 if height <= 4 else 2)).all()
+    assert recorded == [(1, height) for height in range(1, 5)]
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_gpu_agrees_with_cpu(pictures, detector):
+def test_gpu_agrees_with_cpu(pictures):
+    detector = load_detector(engine="torch")
     gpu = load_detector(device="cuda")
     assert gpu.precision == "fp16"
     for image in pictures.values():

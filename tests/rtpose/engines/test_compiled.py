@@ -136,7 +136,7 @@ def test_out_of_memory_while_warming_up_goes_on_with_fewer(
 def test_a_graph_replays_in_another_thread():
     from concurrent.futures import ThreadPoolExecutor
 
-    from rtpose.engines.cuda_graph import CudaGraph
+    from rtpose.cuda_graph import CudaGraph
 
     pool = torch.cuda.graph_pool_handle()
     graph = CudaGraph(lambda x: x * 2 + 1, torch.zeros(4, 3, 8, 8, device="cuda"), pool)
@@ -151,20 +151,28 @@ def test_every_size_of_every_network_is_compiled(
 ):
     """PyTorch stops compiling after eight sizes of one code and goes on without a word of error."""
     graphs: list[torch.fx.GraphModule] = []
+    calls: list[int] = []
 
     def backend(graph: torch.fx.GraphModule, crops: list[torch.Tensor]) -> Network:
         graphs.append(graph)
-        return graph.forward
+
+        def run(*inputs: torch.Tensor) -> torch.Tensor:
+            calls.append(len(graphs))
+            return graph(*inputs)
+
+        return run
 
     torch.manual_seed(0)
     real = torch.compile
     monkeypatch.setattr(torch, "compile", lambda n, **words: real(n, backend=backend, **words))
     for channels in (4, 8):
         network = DCHourglass(Architecture(stacks=1, channels=channels, joints=2, depth=1))
-        compiled_network = compiled._compile(
-            HeatmapNetwork(network).eval(), torch.zeros(1, 3, 16, 16)
-        )
         with torch.inference_mode():
-            for size in BUCKETS:
-                compiled_network(torch.zeros(size, 3, 16, 16))
-    assert len(graphs) >= 2 * len(BUCKETS)
+            compiled_network = compiled._compile(
+                HeatmapNetwork(network).eval(), torch.zeros(BUCKETS[-1], 3, 16, 16)
+            )
+            for size in reversed(BUCKETS):
+                before = len(calls)
+                heatmaps = compiled_network(torch.zeros(size, 3, 16, 16))
+                assert len(heatmaps) == size and len(calls) == before + 1
+    assert len(graphs) <= 2 * 3, "one for many crops, not one for each number"

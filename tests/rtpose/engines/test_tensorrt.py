@@ -258,6 +258,35 @@ def test_what_cannot_be_converted_is_one_line(
     assert "heard again" in caplog.text
 
 
+def swallowing(cause: Exception, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As torch-tensorrt 2.11: why nothing can be built is logged, and then nothing is there."""
+
+    def convert_(*_: object, **__: object) -> bytes:
+        try:
+            raise cause
+        except Exception as error:
+            logger = logging.getLogger("torch_tensorrt.dynamo._compiler")
+            logger.error("While interpreting: %s", error, exc_info=True)
+        raise UnboundLocalError("cannot access local variable 'interpreter_result'")
+
+    convert(convert_, monkeypatch)  # type: ignore[arg-type]
+
+
+def test_what_is_only_logged_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    with pytest.raises(RtposeError, match=r"cannot be converted \(no converter for aten\.foo\)"):
+        swallowing(ValueError("no converter for aten.foo\nand more"), monkeypatch)
+    assert "While interpreting" not in caplog.text
+    logging.getLogger("torch_tensorrt.dynamo._compiler").error("heard again")
+    assert "heard again" in caplog.text
+
+
+def test_lack_of_memory_that_is_only_logged_is_raised(monkeypatch: pytest.MonkeyPatch):
+    with pytest.raises(RuntimeError, match="out of memory"):
+        swallowing(RuntimeError("CUDA error: out of memory"), monkeypatch)
+
+
 def test_lack_of_memory_while_building_is_not_a_network_that_cannot_be_converted(
     monkeypatch: pytest.MonkeyPatch,
 ):

@@ -1,0 +1,60 @@
+"""A network's work on inputs of one shape, recorded once on a GPU and launched as one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import torch
+from torch import Tensor
+
+_WARM_UPS = 3
+"""Runs before recording: libraries choose their kernels and allocate in the first ones."""
+
+
+class CudaGraph:
+    """Replays a network on inputs that are copied to where it was recorded.
+
+    torch.compile's own graphs (``mode="reduce-overhead"``) will not do: until PyTorch 2.13 they
+    assert when they are replayed in another thread than the one that made them
+    (pytorch/pytorch#123177), and networks here are warmed up in one and run in another.
+
+    Parameters
+    ----------
+    network : callable
+        Inputs to answers, no data-dependent control flow.
+    example : (B, ...) Tensor
+        On the GPU, with the shape, dtype and memory format that the network is to see.
+    pool : optional
+        Memory that several graphs share (`torch.cuda.graph_pool_handle`): only one of them is
+        replayed at a time, and its result is copied out before the next.
+    """
+
+    def __init__(self, network: Callable[[Tensor], Tensor], example: Tensor, pool: Any) -> None:
+        self._inputs = example.clone()
+        here, beside = torch.cuda.current_stream(), _capture_stream(example.device)
+        beside.wait_stream(here)
+        with torch.cuda.stream(beside):
+            for _ in range(_WARM_UPS):
+                network(self._inputs)
+        here.wait_stream(beside)
+        self._graph = torch.cuda.CUDAGraph()
+        # thread_local: another thread may allocate meanwhile
+        with torch.cuda.graph(
+            self._graph, pool=pool, stream=beside, capture_error_mode="thread_local"
+        ):
+            self._answers = network(self._inputs)
+
+    def __call__(self, inputs: Tensor) -> Tensor:
+        """1 to B inputs, any device and dtype, to answers; what is in the other places stays."""
+        count = len(inputs)
+        self._inputs[:count].copy_(inputs, non_blocking=True)
+        self._graph.replay()
+        return self._answers[:count].clone()
+
+
+@functools.cache
+def _capture_stream(device: torch.device) -> torch.cuda.Stream:
+    """One for each GPU: PyTorch's own is of the GPU that recorded first, for ever."""
+    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]

@@ -1,0 +1,32 @@
+"""What the libraries' errors mean, however they are wrapped."""
+
+import pytest
+import torch
+
+from rtpose.engines.faults import is_out_of_memory
+
+FULL = RuntimeError("CUDA error: out of memory")
+
+
+def wrapped(cause: BaseException | None, context: BaseException | None, hides: bool) -> Exception:
+    error = RuntimeError("something else")
+    error.__cause__, error.__context__ = cause, context
+    error.__suppress_context__ = hides
+    return error
+
+
+@pytest.mark.parametrize(
+    ("error", "yes"),
+    [
+        (torch.OutOfMemoryError(), True),
+        (FULL, True),
+        (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling"), True),
+        (RuntimeError("illegal memory access"), False),
+        (wrapped(FULL, None, True), True),
+        (wrapped(None, FULL, False), True),  # ending a recording that failed fails as well
+        (wrapped(None, FULL, True), False),  # raised from None: it has nothing to do with that
+        (wrapped(wrapped(None, FULL, False), None, True), True),
+    ],
+)
+def test_out_of_memory_is_seen(error: Exception, yes: bool):
+    assert is_out_of_memory(error) == yes
