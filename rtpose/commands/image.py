@@ -79,15 +79,13 @@ def image(
     people, done, broken = 0, 0, []
     with ExitStack() as stack:
         setup = set_up(settings)
-        saver = None
-        if save:
-            saver = stack.enter_context(open_saver(save, setup.estimator.skeleton, overwrite))
         console.print(f"{setup.engine}: {setup.estimator.reason}", markup=False, soft_wrap=True)
         progress = stack.enter_context(frame_progress())
         task = progress.add_task("pictures", total=len(paths))
         interrupt = stack.enter_context(ctrl_c())
-        if saver:
-            stack.callback(saver.close)  # called before Ctrl-C means again what it meant
+        saver = None
+        if save:  # after ctrl_c, so that it is finished before Ctrl-C means again what it meant
+            saver = stack.enter_context(open_saver(save, setup.estimator.skeleton, overwrite))
         pictures = stack.enter_context(closing(_read_ahead(paths)))
         for index, (path, picture) in enumerate(zip(paths, pictures, strict=True)):
             if interrupt.is_set():

@@ -108,14 +108,12 @@ def annotate(
         if save:
             check_saver(save, overwrite)
         setup = setup or set_up(settings, STAGE_THREADS)
-        if save:
-            saver = stack.enter_context(open_saver(save, setup.estimator.skeleton, overwrite))
         console.print(f"{setup.engine}: {setup.estimator.reason}", markup=False, soft_wrap=True)
         progress = stack.enter_context(frame_progress())
         task = progress.add_task(file.name, total=file.info.frames)
         interrupt = stack.enter_context(ctrl_c())
-        if saver:
-            stack.callback(saver.close)  # called before Ctrl-C means again what it meant
+        if save:  # after ctrl_c, so that it is finished before Ctrl-C means again what it meant
+            saver = stack.enter_context(open_saver(save, setup.estimator.skeleton, overwrite))
         follower = setup.follower
         results = stack.enter_context(
             closing(every_frame(file, follower.look, follower.place, stop=interrupt))
