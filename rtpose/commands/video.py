@@ -95,7 +95,7 @@ def annotate(
     from rtpose.media.urls import is_url
     from rtpose.stream import STAGE_THREADS, every_frame
 
-    frames, people = 0, set[int | None]()
+    frames = people = 0
     with ExitStack() as stack:
         # Input and output first: they are quick to find fault with, networks are slow to load, or
         # to build. But a stream that nobody reads for so long hangs up.
@@ -104,7 +104,10 @@ def annotate(
         sound = None if is_url(source) else source
         writer = saver = None
         if out:
-            writer = stack.enter_context(VideoWriter(out, file.info, sound, overwrite=overwrite))
+            # a file can be read once more, a stream cannot
+            writer = stack.enter_context(
+                VideoWriter(out, file.info, sound, overwrite=overwrite, crash_safe=is_url(source))
+            )
         if save:
             check_saver(save, overwrite)
         setup = setup or set_up(settings, STAGE_THREADS)
@@ -125,7 +128,8 @@ def annotate(
             if writer:
                 setup.draw(result)
                 writer.write(result.frame.image, result.frame.time_s)
-            people.update(pose.id for pose in result.poses)
+            # ids count from 1; a set of them would grow for as long as a stream goes on
+            people = max([people, *(pose.id or 0 for pose in result.poses)])
             frames += 1
             progress.advance(task)
         seconds = time.perf_counter() - began
@@ -137,13 +141,13 @@ def annotate(
         raise typer.Exit(INTERRUPTED)
     for line in writer.audio_skipped if writer else ():
         console.print(f"note: {line}", style="yellow", markup=False)
-    made = out or save
+    made = writer.path if writer else save
     if interrupt.is_set():
         console.print(f"stopped: {made} holds the frames up to here", style="yellow", markup=False)
     elif file.broken:
         console.print(f"warning: {file.name} {file.broken}", style="yellow", markup=False)
     console.print(
-        f"{made}: {frames} frames, {len(people)} people, {frames / seconds:.1f} fps",
+        f"{made}: {frames} frames, {people} people, {frames / seconds:.1f} fps",
         markup=False,
     )
     if interrupt.is_set():

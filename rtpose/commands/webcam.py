@@ -33,6 +33,7 @@ from rtpose.errors import RtposeError
 
 if TYPE_CHECKING:
     from rtpose.media.cameras import Camera
+    from rtpose.media.recording import Recorder
     from rtpose.media.view import View
     from rtpose.skeleton import Skeleton
 
@@ -99,7 +100,7 @@ def webcam(
     from rtpose.media.hud import hud_line
     from rtpose.media.recording import Recorder
     from rtpose.media.saver import check_saver, open_saver
-    from rtpose.media.urls import source_name
+    from rtpose.media.urls import is_url, source_name
 
     settings = Settings(
         model,
@@ -122,7 +123,8 @@ def webcam(
             Camera(partial(open_feed, camera, wish, fps), name, max_wait_s=max_wait)
         )
         console.print(_describe(source, wish, fps), markup=False)
-        recorder = Recorder(record, source.rate, overwrite=overwrite)
+        shown = None if is_url(camera) else Path(camera)
+        recorder = Recorder(record, source.rate, overwrite=overwrite, source=shown)
         if save:
             check_saver(save, overwrite)
         chosen = _choose_view(view)
@@ -154,6 +156,7 @@ def webcam(
             tell=lambda hud: status.update(hud_line(hud)),
         )
         stop = stack.enter_context(ctrl_c())
+        stack.callback(_name_recordings, recorder)  # whatever ends it
         # called before Ctrl-C means again what it meant
         stack.callback(recorder.stop)
         if saver:
@@ -161,8 +164,6 @@ def webcam(
         with closing(newest_frame(session.frames(stop), setup.follower, stop=stop)) as results:
             session.run(results)
         interrupted = stop.is_set() and not session.quit
-    for path in recorder.finished:
-        console.print(f"recorded {path}", markup=False)
     console.print(f"{name}: {session.shown} frames shown, {setup.engine}", markup=False)
     if session.fault:
         raise RtposeError(session.fault)
@@ -192,6 +193,11 @@ def _describe(camera: Camera, size: tuple[int, int] | None, fps: float | None) -
         asked.append(f"{fps:g} fps")
     wish = f" ({', '.join(asked)} was asked for)" if asked else ""
     return f"{camera.name}: {', '.join(given)}{wish}"
+
+
+def _name_recordings(recorder: Recorder) -> None:
+    for path in recorder.finished:
+        console.print(f"recorded {path}", markup=False)
 
 
 def _choose_view(choice: ViewChoice) -> ViewChoice:

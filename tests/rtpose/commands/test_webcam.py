@@ -155,6 +155,7 @@ def test_a_stream_as_a_video(mjpeg: Callable[..., Any], clip: Path, rtpose: Rtpo
         (["--camera", "{clip}", "--view", "window"], "no window: no display here"),
         (["--camera", "{clip}", "--record", "out.avi"], "must end in .mp4"),
         (["--camera", "{clip}", "--record", "taken.mp4"], "--overwrite"),
+        (["--camera", "{clip}", "--record", "{clip}", "--overwrite"], "the input itself"),
         (["--size", "big"], "size 'big': write width x height"),
         (["--size", "0x480"], "size '0x480'"),
     ],
@@ -199,6 +200,7 @@ def test_a_lost_camera_that_does_not_return_ends_with_the_recording_kept(
     )  # fmt: skip
     assert code == 2
     assert "is lost: the stream broke off" in caplog.text
+    assert "recorded out.mp4" in said
     assert "not back within 0.5 s" in said.splitlines()[-1]
     with av.open(str(tmp_path / "out.mp4")) as file:
         assert len(list(file.decode(video=0))) >= 1

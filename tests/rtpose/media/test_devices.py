@@ -88,7 +88,7 @@ def test_the_nearest_size_is_what_comes(node: Path, capture: FakeCapture):
     assert feed.rate == 30
     # raw pictures of that size do not fit through the cable
     assert capture.values[cv2.CAP_PROP_FOURCC] == cv2.VideoWriter.fourcc(*"MJPG")
-    assert capture.values[cv2.CAP_PROP_BUFFERSIZE] == 1
+    assert capture.values[cv2.CAP_PROP_BUFFERSIZE] == 2
     feed.close()
     assert capture.released
 
