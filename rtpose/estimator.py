@@ -32,6 +32,8 @@ FindPeople = Callable[[Picture], tuple[FloatArray, FloatArray]]
 class Estimator:
     """A detector and a pose network that together answer: who is where, and how.
 
+    Not to be called from two threads at once: load one for each.
+
     Attributes
     ----------
     detector : callable

@@ -53,7 +53,7 @@ def image(
     engine: EngineOption = "auto",
     confidence: ConfidenceOption = None,
     min_joint: JointOption = 0.3,
-    skeleton: SkeletonOption = "body21",
+    skeleton: SkeletonOption = None,
     flip_test: FlipOption = False,
 ) -> None:
     """Draw skeletons into pictures."""

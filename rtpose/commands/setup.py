@@ -104,7 +104,8 @@ def set_up(settings: Settings, stage_threads: int | None = None) -> Setup:
         joints that the network does not predict.
     """
     estimator = load_networks(settings, stage_threads)
-    shown = find_skeleton(settings.skeleton, estimator.skeleton)
+    predicted = estimator.skeleton
+    shown = find_skeleton(settings.skeleton, predicted) if settings.skeleton else predicted
     follower = Follower(
         estimator.detector,
         estimator.place_joints,

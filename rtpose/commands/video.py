@@ -35,7 +35,10 @@ def video(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="Video with skeletons: .mp4, .mov or .mkv; else INPUT.pose.mp4."),
+        typer.Option(
+            help="Video with skeletons: .mp4, .mov or .mkv; else INPUT.pose.mp4 in the "
+            "current folder."
+        ),
     ] = None,
     save: SaveOption = None,
     no_video: Annotated[
@@ -50,7 +53,7 @@ def video(
     engine: EngineOption = "auto",
     confidence: ConfidenceOption = None,
     min_joint: JointOption = 0.3,
-    skeleton: SkeletonOption = "body21",
+    skeleton: SkeletonOption = None,
     flip_test: FlipOption = False,
     smooth: SmoothOption = True,
 ) -> None:

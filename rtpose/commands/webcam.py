@@ -86,7 +86,7 @@ def webcam(
     engine: EngineOption = "auto",
     confidence: ConfidenceOption = None,
     min_joint: JointOption = 0.3,
-    skeleton: SkeletonOption = "body21",
+    skeleton: SkeletonOption = None,
     flip_test: FlipOption = False,
     smooth: SmoothOption = True,
 ) -> None:
