@@ -116,7 +116,9 @@ def annotate(
             saver = stack.enter_context(open_saver(save, setup.estimator.skeleton, overwrite))
         follower = setup.follower
         results = stack.enter_context(
-            closing(every_frame(file, follower.look, follower.place, stop=interrupt))
+            closing(
+                every_frame(file.frames(interrupt), follower.look, follower.place, stop=interrupt)
+            )
         )
         began = time.perf_counter()
         for result in results:

@@ -23,19 +23,12 @@ from av.video.stream import VideoStream
 from rtpose.errors import RtposeError
 from rtpose.media.devices import in_use, list_devices, open_device
 from rtpose.media.sources import VideoFile
-from rtpose.media.urls import READ_S, is_url, open_url, shown_url
+from rtpose.media.urls import BROKEN_IN_A_ROW, DARK_S, READ_S, is_url, open_url, shown_url
 from rtpose.pose import Image
 
 log = logging.getLogger(__name__)
 
 _LOW_DELAY = {"flags": "low_delay", "analyzeduration": "1000000"}
-
-_BROKEN_IN_A_ROW = 100
-"""Packets that give no picture before a stream is lost, not merely disturbed."""
-
-_DARK_S = 15.0
-"""How long a stream may send something and yet no picture: one may begin with a key frame only,
-and with x264's defaults the next is up to 250 frames away."""
 
 
 class Lost(Exception):
@@ -181,7 +174,7 @@ class StreamFeed:
                 pictures = self._stream.decode(packet)
             except av.FFmpegError as error:
                 broken += 1
-                if broken >= _BROKEN_IN_A_ROW and time.monotonic() - seen_s >= _DARK_S:
+                if broken >= BROKEN_IN_A_ROW and time.monotonic() - seen_s >= DARK_S:
                     raise Lost("what it sends cannot be decoded") from error
                 continue
             yield from pictures
@@ -200,8 +193,8 @@ class StreamFeed:
                 if packet.size and packet.stream is self._stream:
                     yield packet
                     came_s = time.monotonic()
-                elif packet.size and time.monotonic() - came_s >= _DARK_S:
-                    raise Lost(f"no picture came for {_DARK_S:g} s, only sound")
+                elif packet.size and time.monotonic() - came_s >= DARK_S:
+                    raise Lost(f"no picture came for {DARK_S:g} s, only sound")
         except av.FFmpegError as error:
             if isinstance(error, av.error.ExitError):  # PyAV's time-out
                 raise Lost(f"nothing came for {READ_S:g} s") from error
