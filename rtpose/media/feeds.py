@@ -7,6 +7,7 @@ a loss is `rtpose.media.cameras`'.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,11 +23,15 @@ from av.video.stream import VideoStream
 
 from rtpose.errors import RtposeError
 from rtpose.media.devices import in_use, list_devices, open_device
+from rtpose.media.pace import Pace
 from rtpose.media.sources import VideoFile
 from rtpose.media.urls import BROKEN_IN_A_ROW, DARK_S, READ_S, is_url, open_url, shown_url
 from rtpose.pose import Image
 
 log = logging.getLogger(__name__)
+
+_PATIENCE_S = 1.0
+"""How late a file's pictures may be to be caught up with; after more, it goes on from there."""
 
 _LOW_DELAY = {"flags": "low_delay", "analyzeduration": "1000000"}
 
@@ -138,7 +143,7 @@ class StreamFeed:
             self.rate = float(self._stream.average_rate) if self._stream.average_rate else None
             # HLS comes in pieces of seconds: without a pace one would see the last frame of each
             paced = "hls" in self._container.format.name
-            self._pace = _Pace() if paced else None
+            self._pace = Pace(math.inf) if paced else None
             self._pictures = self._decode()
             self._first = next(self._pictures, None)
         except Lost as error:
@@ -230,7 +235,7 @@ class FileFeed:
         self._file = VideoFile(source)
         self.rate: float | None = float(self._file.info.rate)
         self._frames = iter(self._file)
-        self._pace = _Pace()
+        self._pace = Pace(_PATIENCE_S)
 
     def read(self) -> Image | None:
         """See `Feed`."""
@@ -249,23 +254,6 @@ class FileFeed:
 
 def _has_end(container: InputContainer) -> bool:
     return bool(container.duration)
-
-
-class _Pace:
-    """Waits until a picture's time has come; a gap of over a second is skipped."""
-
-    def __init__(self) -> None:
-        self._offset_s: float | None = None
-
-    def wait_for(self, time_s: float) -> None:
-        now_s = time.monotonic()
-        if self._offset_s is None:
-            self._offset_s = now_s - time_s
-        wait_s = time_s + self._offset_s - now_s
-        if -1 <= wait_s <= 1:
-            time.sleep(max(wait_s, 0))
-        else:
-            self._offset_s = now_s - time_s
 
 
 def open_feed(source: str, size: tuple[int, int] | None = None, fps: float | None = None) -> Feed:

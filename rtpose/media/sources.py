@@ -220,7 +220,7 @@ class VideoFile:
         self._trouble.cut = torn is not None
 
     def _is_dark(self, since_s: float) -> bool:
-        """Whether that is too long for a stream; a file may have sound alone as long as it likes."""
+        """Whether that is too long for a stream; a file may have sound alone for any time."""
         return is_url(self.name) and time.monotonic() - since_s >= DARK_S
 
     def _is_stopped(self) -> bool:
