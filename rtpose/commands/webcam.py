@@ -96,7 +96,7 @@ def webcam(
     # imported here, so that --help and a mistyped option do not wait for torch
     from rtpose.media.cameras import Camera
     from rtpose.media.feeds import open_feed
-    from rtpose.media.hud import hud_line
+    from rtpose.media.hud import status_line
     from rtpose.media.recording import Recorder
     from rtpose.media.saver import check_saver, open_saver
     from rtpose.media.urls import source_name
@@ -151,7 +151,7 @@ def webcam(
             recorder,
             saver=saver,
             mirror=mirror,
-            tell=lambda hud: status.update(hud_line(hud)),
+            tell=lambda hud: status.update(status_line(hud)),
         )
         stop = stack.enter_context(ctrl_c())
         # called before Ctrl-C means again what it meant
