@@ -33,6 +33,10 @@ log = logging.getLogger(__name__)
 _PATIENCE_S = 1.0
 """How late a file's pictures may be to be caught up with; after more, it goes on from there."""
 
+_UNREADABLE_S, _UNREADABLE = 1.0, 10
+"""How long, and how often in a row, what a camera of this machine gives may be unreadable: a torn
+packet on the cable is soon past; one that is unplugged fails at once, and always."""
+
 _LOW_DELAY = {"flags": "low_delay", "analyzeduration": "1000000"}
 
 
@@ -107,8 +111,15 @@ class DeviceFeed:
         self._capture.release()
 
     def _grab(self) -> Image | None:
-        good, image = self._capture.read()
-        return np.asarray(image, dtype=np.uint8) if good else None
+        """Give the next picture that can be read; None where there is none for too long."""
+        began_s = time.monotonic()
+        for _ in range(_UNREADABLE):
+            good, image = self._capture.read()
+            if good:
+                return np.asarray(image, dtype=np.uint8)
+            if time.monotonic() - began_s >= _UNREADABLE_S:
+                break
+        return None
 
 
 class StreamFeed:
