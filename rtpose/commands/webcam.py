@@ -28,7 +28,7 @@ from rtpose.commands.options import (
     SkeletonOption,
     SmoothOption,
 )
-from rtpose.commands.terminal import INTERRUPTED, console, ctrl_c
+from rtpose.commands.terminal import INTERRUPTED, console, ctrl_c, ctrl_c_afterwards
 from rtpose.errors import RtposeError
 
 if TYPE_CHECKING:
@@ -118,9 +118,10 @@ def webcam(
     name = f"camera {camera}" if camera.isdecimal() else source_name(camera)
     with ExitStack() as stack:
         # what is quick to find fault with comes first; networks are slow to load
-        source = stack.enter_context(
-            Camera(partial(open_feed, camera, wish, fps), name, max_wait_s=max_wait)
-        )
+        with ctrl_c_afterwards():
+            source = stack.enter_context(
+                Camera(partial(open_feed, camera, wish, fps), name, max_wait_s=max_wait)
+            )
         console.print(_describe(source, wish, fps), markup=False)
         recorder = Recorder(record, source.rate, overwrite=overwrite)
         if save:
