@@ -25,7 +25,7 @@ from rtpose.commands.options import (
     SkeletonOption,
     SmoothOption,
 )
-from rtpose.commands.terminal import INTERRUPTED, console, ctrl_c, frame_progress
+from rtpose.commands.terminal import INTERRUPTED, console, ctrl_c, ctrl_c_afterwards, frame_progress
 from rtpose.errors import RtposeError
 
 
@@ -103,7 +103,8 @@ def annotate(
         # Input and output first: they are quick to find fault with, networks are slow to load, or
         # to build. But a stream that nobody reads for so long hangs up.
         setup = set_up(settings, STAGE_THREADS) if is_url(source) else None
-        file = stack.enter_context(VideoFile(source))
+        with ctrl_c_afterwards():
+            file = stack.enter_context(VideoFile(source))
         sound = None if is_url(source) else source
         writer = saver = None
         if out:
@@ -122,7 +123,9 @@ def annotate(
             saver = stack.enter_context(open_saver(save, setup.estimator.skeleton, overwrite))
         follower = setup.follower
         results = stack.enter_context(
-            closing(every_frame(file, follower.look, follower.place, stop=interrupt))
+            closing(
+                every_frame(file.frames(interrupt), follower.look, follower.place, stop=interrupt)
+            )
         )
         began = time.perf_counter()
         for result in results:

@@ -28,7 +28,7 @@ from rtpose.commands.options import (
     SkeletonOption,
     SmoothOption,
 )
-from rtpose.commands.terminal import INTERRUPTED, console, ctrl_c
+from rtpose.commands.terminal import INTERRUPTED, console, ctrl_c, ctrl_c_afterwards
 from rtpose.errors import RtposeError
 
 if TYPE_CHECKING:
@@ -97,7 +97,7 @@ def webcam(
     # imported here, so that --help and a mistyped option do not wait for torch
     from rtpose.media.cameras import Camera
     from rtpose.media.feeds import open_feed
-    from rtpose.media.hud import hud_line
+    from rtpose.media.hud import status_line
     from rtpose.media.recording import Recorder
     from rtpose.media.saver import check_saver, open_saver
     from rtpose.media.urls import is_url, source_name
@@ -119,9 +119,10 @@ def webcam(
     name = f"camera {camera}" if camera.isdecimal() else source_name(camera)
     with ExitStack() as stack:
         # what is quick to find fault with comes first; networks are slow to load
-        source = stack.enter_context(
-            Camera(partial(open_feed, camera, wish, fps), name, max_wait_s=max_wait)
-        )
+        with ctrl_c_afterwards():
+            source = stack.enter_context(
+                Camera(partial(open_feed, camera, wish, fps), name, max_wait_s=max_wait)
+            )
         console.print(_describe(source, wish, fps), markup=False)
         shown = None if is_url(camera) else Path(camera)
         recorder = Recorder(record, source.rate, overwrite=overwrite, source=shown)
@@ -153,7 +154,7 @@ def webcam(
             recorder,
             saver=saver,
             mirror=mirror,
-            tell=lambda hud: status.update(hud_line(hud)),
+            tell=lambda hud: status.update(status_line(hud)),
         )
         stop = stack.enter_context(ctrl_c())
         stack.callback(_name_recordings, recorder)  # whatever ends it
