@@ -94,14 +94,16 @@ def image(
             if picture is None:
                 broken.append(path)
                 continue
-            poses = setup.estimator(picture)
+            # numbered, so that who is in which row can be seen in the picture
+            poses = tuple(
+                replace(pose, id=number)
+                for number, pose in enumerate(setup.estimator(picture), start=1)
+            )
             result = FrameResult(Frame(picture, index, 0.0, source_name(str(path))), poses)
             if saver:
                 saver.write(result)
             if targets:
-                # numbers for the colours' sake alone
-                numbered = tuple(replace(pose, id=n) for n, pose in enumerate(poses))
-                setup.draw(replace(result, poses=numbered))
+                setup.draw(result)
                 write_picture(targets[index], picture)
             people += len(poses)
             done += 1
