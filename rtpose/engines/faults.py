@@ -5,6 +5,10 @@ from __future__ import annotations
 import torch
 
 
+_SAID = ("out of memory", "alloc_failed", "outofmemory", "cudaerrormemoryallocation")
+"""Of the driver, cuBLAS and cuDNN, TensorRT, and the CUDA runtime, in lower case."""
+
+
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out, in whichever words: only PyTorch's allocator has a type for it.
 
@@ -12,10 +16,8 @@ def is_out_of_memory(error: BaseException) -> bool:
     """
     cause: BaseException | None = error
     while cause is not None:
-        said = str(cause)
-        if isinstance(cause, torch.OutOfMemoryError):
-            return True
-        if "out of memory" in said.lower() or "ALLOC_FAILED" in said:
+        said = str(cause).lower()
+        if isinstance(cause, torch.OutOfMemoryError) or any(words in said for words in _SAID):
             return True
         # without a cause, what it was raised in the middle of: ending a recording that failed
         # fails as well, and hides why
