@@ -42,7 +42,7 @@ class FakeTensorRt:
     def __init__(self, failing: str | None = None, said: str | None = None) -> None:
         self.failing, self.said = failing, said
 
-    def Runtime(self, logger: object) -> "FakeTensorRt":  # noqa: N802  TensorRT's name
+    def Runtime(self, logger: object) -> "FakeTensorRt":
         self.logger = logger
         return self
 
