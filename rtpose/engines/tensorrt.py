@@ -32,6 +32,10 @@ from rtpose.heatmaps import HeatmapNetwork
 log = logging.getLogger(__name__)
 
 _ENGINE, _VERDICT = "engine.trt", "parity.json"
+_RECIPE = 1
+"""To be raised when `build` asks torch-tensorrt for other settings: nothing else of an engine's key
+changes then, and one that was kept would be used as if it had them."""
+
 _TYPES = {"fp16": torch.half, "fp32": torch.float}
 
 
@@ -80,9 +84,13 @@ class TensorRtEngine:
         RtposeError
             If the network cannot be converted, or its answers are not those of eager.
         """
-        for size in BUCKETS:
-            if size <= self._batches.largest:
-                self(torch.zeros(size, 3, self.input_size, self.input_size, dtype=torch.uint8))
+        precision = None
+        # the fall to float32 at one size drops the smaller ones that were there in float16
+        while precision != self.precision:
+            precision = self.precision
+            for size in BUCKETS:
+                if size <= self._batches.largest:
+                    self(torch.zeros(size, 3, self.input_size, self.input_size, dtype=torch.uint8))
 
     def _run(self, crops: Tensor) -> Tensor:
         engine = self._engine(bucket_for(len(crops)))
@@ -181,6 +189,7 @@ def engine_key(network: str, shape: tuple[int, ...], precision: str, device: str
         "network": network,
         "shape": "x".join(map(str, shape)),
         "precision": precision,
+        "recipe": str(_RECIPE),
         "torch": version("torch"),
         **tensorrt_packages(),
     }

@@ -319,6 +319,28 @@ def test_warm_up_builds_every_size_and_says_how_long(
     assert caplog.text.count("tensorrt: built in") == len(BUCKETS)
 
 
+def test_warm_up_leaves_no_size_to_be_built_when_precision_falls_on_the_way(
+    factory: Factory, tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+):
+    good, bad = parity.Parity(1, 0.0, 0.0, 1.0, True), parity.Parity(0, 0.0, 0.0, 0.0, False)
+
+    def check(engine: TensorRtEngine, serialized: bytes, size: int) -> parity.Parity:
+        return bad if (engine.precision, size) == ("fp16", 4) else good
+
+    monkeypatch.setattr(TensorRtEngine, "_check", check)
+    engine = TensorRtEngine(tiny, "cpu")
+    engine.warm_up()
+    built = len(factory.built)
+    for size in BUCKETS:
+        engine(crops(size))
+    assert engine.precision == "fp32" and len(factory.built) == built
+    # each once
+    assert sorted(factory.built, key=str) == sorted(
+        [(size, torch.half) for size in (1, 2, 4)] + [(size, torch.float) for size in BUCKETS],
+        key=str,
+    )
+
+
 def test_the_key_names_all_that_an_engine_depends_on(factory: Factory):
     assert engine_key("abc", (8, 3, 256, 256), "fp16", "cuda") == {
         "gpu": "NVIDIA H100",
@@ -326,6 +348,7 @@ def test_the_key_names_all_that_an_engine_depends_on(factory: Factory):
         "network": "abc",
         "shape": "8x3x256x256",
         "precision": "fp16",
+        "recipe": "1",
         "torch": version("torch"),
         "tensorrt": "10.15",
     }
