@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import logging
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -29,11 +31,13 @@ from rtpose.letterbox import (
 )
 from rtpose.offline import import_ultralytics
 from rtpose.on_device import Picture, letterbox_frames, own_stream, read_people, upload
-from rtpose.openvino_model import compile_for_cpu, convert
+from rtpose.openvino_model import compile_for_cpu, convert, why_no_openvino
 from rtpose.pose import FloatArray
 from rtpose.quantised import Range, quantise
 from rtpose.shipped import shipped_detector
 from rtpose.yolo import PersonNetwork, load_model, read_predictions, suppress_overlaps
+
+log = logging.getLogger(__name__)
 
 OVERLAP = 0.6
 """Intersection over union above which two boxes are one person.
@@ -121,7 +125,8 @@ def load_detector(
         Longer side, in pixels, that pictures are scaled to; a multiple of 32. None is what the
         detector was made for (640 for ultralytics' own).
     engine : {"openvino", "torch"}, optional
-        None is OpenVINO on the CPU and torch elsewhere. Only for our detectors.
+        None is OpenVINO on the CPU, or torch where OpenVINO does not run, which is said, and
+        torch elsewhere. Only for our detectors.
     precision : {"fp32", "bf16", "fp16", "int8"}, optional
         None is the fastest that the device computes in: fp16 on CUDA, on CPUs see
         `rtpose.cpu_precision`. Only for our detectors.
@@ -185,11 +190,13 @@ class PersonDetector(Detector):
         precision: str | None = None,
         threads: int | None = None,
     ) -> None:
-        engine = engine or ("openvino" if device == "cpu" else "torch")
+        engine = engine or _default_engine(device)
         model.requires_grad_(False)
         if engine == "openvino":
             if device != "cpu":
                 raise RtposeError(f"the openvino detector runs on cpu, not on {device}")
+            if (fault := why_no_openvino()) is not None:
+                raise RtposeError(f"the openvino detector: {fault}")
             self._predict, self.precision = _openvino(model, ranges, precision, threads)
         elif engine == "torch":
             self._predict, self.precision = _torch(PersonNetwork(model).eval(), device, precision)
@@ -300,6 +307,21 @@ def _to_input(images: Sequence[Picture], plan: Letterbox, device: str) -> Tensor
     # Resized where it is needed: the host has better things to do, and sends the frame but once.
     frames = [image if isinstance(image, Tensor) else upload(image, device) for image in images]
     return letterbox_frames(torch.stack(frames), plan)
+
+
+def _default_engine(device: str) -> str:
+    if device != "cpu":
+        return "torch"
+    if (fault := why_no_openvino()) is not None:
+        _say_slower(fault)
+        return "torch"
+    return "openvino"
+
+
+@functools.cache
+def _say_slower(fault: str) -> None:
+    """Once for each fault: a process may load several detectors."""
+    log.warning("%s. Finding people with PyTorch, which is slower", fault)
 
 
 def _torch(network: nn.Module, device: str, precision: str | None) -> tuple[Predict, str]:

@@ -1,4 +1,5 @@
 import importlib.util
+import logging
 import os
 import subprocess
 import sys
@@ -9,7 +10,13 @@ import numpy as np
 import pytest
 import torch
 
-from rtpose.detector import PersonDetector, UltralyticsDetector, _recorded, load_detector
+from rtpose.detector import (
+    PersonDetector,
+    UltralyticsDetector,
+    _recorded,
+    _say_slower,
+    load_detector,
+)
 from rtpose.errors import RtposeError
 from rtpose.geometry import box_iou
 from rtpose.shipped import shipped_detector
@@ -98,6 +105,20 @@ def test_engines_agree(pictures):
         np.testing.assert_allclose(ours, theirs, atol=0.5)
         np.testing.assert_allclose(ours_scores, theirs_scores, atol=5e-3)
     assert (torch_one.precision, openvino.precision, info.yaml["nc"]) == ("fp32", "fp32", 80)
+
+
+def test_without_openvino_torch_finds_them_and_that_is_said_once(pictures, monkeypatch, caplog):
+    monkeypatch.setattr("rtpose.detector.why_no_openvino", lambda: "openvino is broken; mend it")
+    _say_slower.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        first, _ = load_detector(size=320), load_detector(size=320)
+    assert (first.name, first.precision) == ("person-yolo11n (torch)", "fp32")
+    boxes, _ = first(pictures["zidane"])
+    assert box_iou(np.float32(PEOPLE["zidane"]), boxes).max(axis=1).min() > 0.75
+    (said,) = caplog.messages
+    assert said == "openvino is broken; mend it. Finding people with PyTorch, which is slower"
+    with pytest.raises(RtposeError, match="the openvino detector: openvino is broken; mend it"):
+        load_detector(engine="openvino")
 
 
 def test_eight_bits_find_the_same_people(pictures):
