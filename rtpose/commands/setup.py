@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from rtpose.commands.options import Settings
+from rtpose.commands.terminal import console
 from rtpose.draw import draw_poses
 from rtpose.estimator import Estimator, load_estimator
 from rtpose.follow import Follower
@@ -39,8 +40,7 @@ class Setup:
     @property
     def engine(self) -> str:
         """What runs the network, in a few words."""
-        engine = self.estimator.engine
-        return f"{self.settings.model} by {engine.name} {engine.precision} on {engine.device}"
+        return _in_words(self.settings, self.estimator)
 
     def warm_up(self, size: tuple[int, int]) -> None:
         """Do all that only the first frame of a size (width, height) would do."""
@@ -58,7 +58,7 @@ class Setup:
 
 
 def load_networks(settings: Settings, stage_threads: int | None = None) -> Estimator:
-    """Load the networks that the settings name.
+    """Load the networks that the settings name, and say what runs them and why.
 
     Parameters
     ----------
@@ -85,11 +85,15 @@ def load_networks(settings: Settings, stage_threads: int | None = None) -> Estim
         # torch's threads go on spinning after each small operation and take the cores that
         # openvino is about to use: the detector is half as fast again without them
         torch.set_num_threads(1)
+    # said here, so that every command says it, and once
+    mirrored = " with flip test" if settings.flip_test else ""
+    words = f"{_in_words(settings, estimator)}{mirrored}: {estimator.reason}"
+    console.print(words, markup=False, soft_wrap=True)
     return estimator
 
 
 def set_up(settings: Settings, stage_threads: int | None = None) -> Setup:
-    """Load the networks.
+    """Load the networks, see `load_networks`, and put together what follows people.
 
     Parameters
     ----------
@@ -113,3 +117,8 @@ def set_up(settings: Settings, stage_threads: int | None = None) -> Setup:
         smooth=Smoother().update if settings.smooth else None,
     )
     return Setup(estimator, follower, shown, settings)
+
+
+def _in_words(settings: Settings, estimator: Estimator) -> str:
+    engine = estimator.engine
+    return f"{settings.model} by {engine.name} {engine.precision} on {engine.device}"
