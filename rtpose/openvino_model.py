@@ -24,6 +24,10 @@ _COMPILED = "compiled.blob"
 _MADE_FROM = "rtpose_made_from"
 """Where a graph says what it was converted from."""
 
+_RECIPE = "1"
+"""To be raised when how a network is traced, converted or compiled changes: with its own code, the
+libraries' versions and the options, which are in the keys as well, that is all its graph is of."""
+
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """Of what is computed in float; what is in eight bits the graph says, see `rtpose.quantised`."""
 
@@ -58,6 +62,7 @@ def convert(network: nn.Module, example: Tensor, shape: Sequence[int]) -> Any:
     openvino.Model
     """
     key = {
+        "recipe": _RECIPE,
         "network": network_hash(network),
         "input": f"{str(example.dtype).removeprefix('torch.')} {tuple(shape)}",
         **{name: version(name) for name in ("openvino", "torch")},

@@ -57,6 +57,13 @@ def test_other_weights_or_shapes_are_other_graphs(cache: Path):
     assert len(list(cache.iterdir())) == 3
 
 
+def test_a_graph_of_another_recipe_is_not_taken(cache: Path, monkeypatch: pytest.MonkeyPatch):
+    convert(small(), EXAMPLE, SHAPE)
+    monkeypatch.setattr(openvino_model, "_RECIPE", "another")
+    convert(small(), EXAMPLE, SHAPE)
+    assert len(list(cache.iterdir())) == 2
+
+
 def test_a_damaged_entry_is_made_again_and_said(cache: Path, caplog: pytest.LogCaptureFixture):
     network = small()
     convert(network, EXAMPLE, SHAPE)
