@@ -98,4 +98,5 @@ def test_whether_a_device_computes(monkeypatch: pytest.MonkeyPatch):
         raise RuntimeError("CUDA error: no kernel image is available\nSearch for more")
 
     monkeypatch.setattr(torch, "ones", fail)
-    assert no_answer("cuda") == "device cuda does not compute: CUDA error: no kernel image is available"
+    fault = "device cuda does not compute: CUDA error: no kernel image is available"
+    assert no_answer("cuda") == fault
