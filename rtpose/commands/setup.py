@@ -71,6 +71,40 @@ def load_networks(settings: Settings, stage_threads: int | None = None) -> Estim
     RtposeError
         See `rtpose.estimator.load_estimator`.
     """
+    estimator = _load(settings, stage_threads)
+    _say(settings, estimator)
+    return estimator
+
+
+def set_up(settings: Settings, stage_threads: int | None = None) -> Setup:
+    """Load the networks, say what runs them and why, and put together what follows people.
+
+    Parameters
+    ----------
+    settings : Settings
+    stage_threads : int, optional
+        See `rtpose.estimator.load_estimator`.
+
+    Raises
+    ------
+    RtposeError
+        See `rtpose.estimator.load_estimator`; or if the skeleton to be drawn is unknown or has
+        joints that the network does not predict.
+    """
+    estimator = _load(settings, stage_threads)
+    shown = find_skeleton(settings.skeleton, estimator.skeleton)
+    _say(settings, estimator)
+    follower = Follower(
+        estimator.detector,
+        estimator.place_joints,
+        upload=estimator.upload,
+        detect_every=settings.detect_every,
+        smooth=Smoother().update if settings.smooth else None,
+    )
+    return Setup(estimator, follower, shown, settings)
+
+
+def _load(settings: Settings, stage_threads: int | None) -> Estimator:
     estimator = load_estimator(
         settings.model,
         device=settings.device,
@@ -85,38 +119,14 @@ def load_networks(settings: Settings, stage_threads: int | None = None) -> Estim
         # torch's threads go on spinning after each small operation and take the cores that
         # openvino is about to use: the detector is half as fast again without them
         torch.set_num_threads(1)
-    # said here, so that every command says it, and once
-    mirrored = " with flip test" if settings.flip_test else ""
-    words = f"{_in_words(settings, estimator)}{mirrored}: {estimator.reason}"
-    console.print(words, markup=False, soft_wrap=True)
     return estimator
 
 
-def set_up(settings: Settings, stage_threads: int | None = None) -> Setup:
-    """Load the networks, see `load_networks`, and put together what follows people.
-
-    Parameters
-    ----------
-    settings : Settings
-    stage_threads : int, optional
-        See `rtpose.estimator.load_estimator`.
-
-    Raises
-    ------
-    RtposeError
-        See `rtpose.estimator.load_estimator`; or if the skeleton to be drawn is unknown or has
-        joints that the network does not predict.
-    """
-    estimator = load_networks(settings, stage_threads)
-    shown = find_skeleton(settings.skeleton, estimator.skeleton)
-    follower = Follower(
-        estimator.detector,
-        estimator.place_joints,
-        upload=estimator.upload,
-        detect_every=settings.detect_every,
-        smooth=Smoother().update if settings.smooth else None,
-    )
-    return Setup(estimator, follower, shown, settings)
+def _say(settings: Settings, estimator: Estimator) -> None:
+    """The engine and why it is this one: here, so that every command says it, and once."""
+    mirrored = " with flip test" if settings.flip_test else ""
+    words = f"{_in_words(settings, estimator)}{mirrored}: {estimator.reason}"
+    console.print(words, markup=False, soft_wrap=True)
 
 
 def _in_words(settings: Settings, estimator: Estimator) -> str:

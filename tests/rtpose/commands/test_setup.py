@@ -9,6 +9,7 @@ from rtpose.bench.accuracy import no_detector
 from rtpose.commands import setup
 from rtpose.commands.options import Settings
 from rtpose.commands.setup import load_networks, set_up
+from rtpose.errors import RtposeError
 from rtpose.estimator import Estimator
 from rtpose.skeleton import BODY21
 
@@ -37,3 +38,9 @@ def test_bench_which_loads_without_and_with_flip_test_says_which(
     load_networks(Settings(flip_test=True))
     assert "on cpu: the fastest" in (said := capfd.readouterr().err)
     assert "on cpu with flip test: the fastest" in said
+
+
+def test_a_skeleton_that_does_not_exist_is_one_line(capfd: pytest.CaptureFixture[str]):
+    with pytest.raises(RtposeError, match="octopus"):
+        set_up(Settings(skeleton="octopus"))
+    assert capfd.readouterr().err == ""
