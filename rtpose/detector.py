@@ -338,18 +338,32 @@ def _recorded(network: Predict, device: str) -> Predict:
     """The network with its two hundred launches made one: else the host would hold up the GPU.
 
     A video has pictures of one shape; of the many that a folder of photographs has, all but the
-    first few run as they are.
+    first few run as they are. So do all where recording fails.
     """
     graphs: dict[tuple[int, ...], CudaGraph] = {}
+    most = _MOST_GRAPHS
     pool = torch.cuda.graph_pool_handle()
 
     def predict(pictures: Tensor) -> Tensor:
+        nonlocal most
         shape = tuple(pictures.shape)
         if shape not in graphs:
-            if len(graphs) == _MOST_GRAPHS:
+            if len(graphs) >= most:
                 return network(pictures)
-            with torch.cuda.device(device):
-                graphs[shape] = CudaGraph(network, pictures, pool)
+            try:
+                with torch.cuda.device(device):
+                    graphs[shape] = CudaGraph(network, pictures, pool)
+            except RuntimeError as error:
+                # also for lack of memory: without a recording less is needed, and where that is
+                # still too much the network itself says so
+                log.warning(
+                    "detector: its work cannot be recorded as a CUDA graph (%s). Going on without, "
+                    "which is slower",
+                    first_line(error),
+                )
+                graphs.clear()
+                most = 0
+                return network(pictures)
         return graphs[shape](pictures)
 
     return predict

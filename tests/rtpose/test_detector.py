@@ -156,6 +156,24 @@ def test_on_a_gpu_the_first_shapes_are_recorded_and_the_others_run_as_they_are(m
     assert recorded == [(1, height) for height in range(1, 5)]
 
 
+def test_where_recording_fails_the_network_runs_as_it_is_and_that_is_said_once(monkeypatch, caplog):
+    tried = []
+
+    def fail(network, example, pool):
+        tried.append(tuple(example.shape))
+        raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nmore")
+
+    monkeypatch.setattr("rtpose.detector.CudaGraph", fail)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
+    monkeypatch.setattr(torch.cuda, "device", lambda device: torch.device(device))
+    predict = _recorded(lambda pictures: pictures * 2, "cpu")
+    for height in (1, 1, 2):
+        assert (predict(torch.ones(1, height)) == 2).all()
+    assert tried == [(1, 1)]
+    (said,) = caplog.messages
+    assert "(CUDA error: operation not permitted when stream is capturing). Going on" in said
+
+
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 def test_gpu_agrees_with_cpu(pictures):
     detector = load_detector(engine="torch")
