@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -13,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rtpose.cache import network_hash
+from rtpose import same_people
+from rtpose.cache import discard, keep, network_hash, read_entry
 from rtpose.cpu_precision import (
     check_precision,
     possible_precisions,
@@ -31,9 +34,17 @@ from rtpose.letterbox import (
 )
 from rtpose.offline import import_ultralytics
 from rtpose.on_device import Picture, letterbox_frames, own_stream, read_people, upload
-from rtpose.openvino_model import compile_for_cpu, convert, why_no_openvino
+from rtpose.openvino_model import (
+    capabilities,
+    compile_for_cpu,
+    convert,
+    processor,
+    why_no_openvino,
+)
+from rtpose.photographs import photographed_people
 from rtpose.pose import FloatArray
 from rtpose.quantised import Range, quantise
+from rtpose.same_people import Agreement, compare_people, read_agreement
 from rtpose.shipped import shipped_detector
 from rtpose.yolo import PersonNetwork, load_model, read_predictions, suppress_overlaps
 
@@ -47,6 +58,12 @@ ultralytics' 0.7 leaves doubles on people in motion; its older 0.45 loses people
 
 _MOST_GRAPHS = 4
 """Shapes of pictures whose detection is recorded on a GPU."""
+
+_CHECKED_AT = 416
+"""Longer side at which precisions are compared: the shipped detector's own. How numbers are rounded
+does not depend on it."""
+
+_VERDICT = "agreement.json"
 
 LIMIT = 100
 """Most people in one picture; COCO's own limit."""
@@ -129,7 +146,8 @@ def load_detector(
         torch elsewhere. Only for our detectors.
     precision : {"fp32", "bf16", "fp16", "int8"}, optional
         None is the fastest that the device computes in: fp16 on CUDA, on CPUs see
-        `rtpose.cpu_precision`. Only for our detectors.
+        `rtpose.cpu_precision`, as long as the people found are those of fp32. One that is named is
+        not questioned. Only for our detectors.
     threads : int, optional
         CPU threads of OpenVINO; None is one for every core. Models that ultralytics runs take
         as many as ultralytics sets for the whole process: one less than there are cores, at
@@ -378,27 +396,36 @@ def _openvino(
         example = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
         return convert(rounded if precision == "int8" else exact, example, (-1, -1, -1, 3))
 
+    def predict_in(precision: str) -> Predict:
+        graph = graph_in(precision)
+        requests: dict[tuple[int, ...], Any] = {}
+
+        def predict(pictures: Tensor) -> Tensor:
+            shape = tuple(pictures.shape)
+            if shape not in requests:
+                # a video has only one
+                requests[shape] = compile_for_cpu(graph, precision, shape=shape, threads=threads)
+            return torch.from_numpy(requests[shape].infer([pictures.numpy()])[0])
+
+        return predict
+
     if precision is None:
-        precision = _quickest(network_hash(rounded), bool(ranges), graph_in)
+        precision = _quickest(network_hash(rounded), bool(ranges), graph_in, predict_in)
     check_precision(precision)
     if precision == "int8" and not ranges:
         raise RtposeError(
             "this detector's inputs were never measured for int8: run python -m training quantise"
         )
-    graph = graph_in(precision)
-    requests: dict[tuple[int, ...], Any] = {}
-
-    def predict(pictures: Tensor) -> Tensor:
-        shape = tuple(pictures.shape)
-        if shape not in requests:
-            # a video has only one
-            requests[shape] = compile_for_cpu(graph, precision, shape=shape, threads=threads)
-        return torch.from_numpy(requests[shape].infer([pictures.numpy()])[0])
-
-    return predict, precision
+    return predict_in(precision), precision
 
 
-def _quickest(network: str, measured: bool, graph_in: Callable[[str], Any]) -> str:
+def _quickest(
+    network: str,
+    measured: bool,
+    graph_in: Callable[[str], Any],
+    predict_in: Callable[[str], Predict],
+) -> str:
+    """The quickest precision in which the people are those of float32."""
     possible = possible_precisions(measured=measured)
     if len(possible) == 1:
         return possible[0]
@@ -407,7 +434,60 @@ def _quickest(network: str, measured: bool, graph_in: Callable[[str], Any]) -> s
     def compile_in(precision: str) -> Any:
         return compile_for_cpu(graph_in(precision), precision, shape=pixels.shape)
 
-    return worthwhile(time_precisions(network, possible, compile_in, pixels))
+    seconds = time_precisions(network, possible, compile_in, pixels)
+    while (chosen := worthwhile(seconds)) != "fp32":
+        found = _agreement(network, chosen, predict_in)
+        if found.holds:
+            break
+        log.warning(
+            "detector: in %s the people found are not those of fp32 (%s): using the next, which is "
+            "slower",
+            chosen,
+            found,
+        )
+        del seconds[chosen]
+    return chosen
+
+
+def _agreement(network: str, precision: str, predict_in: Callable[[str], Predict]) -> Agreement:
+    """How the people found compare with float32's; asked once for this network and processor."""
+    key = {
+        "agreement": precision,
+        "recipe": same_people.RECIPE,
+        "network": network,
+        "size": str(_CHECKED_AT),
+        "processor": processor(),
+        # virtual machines hide some of what a processor of that name can do
+        "capabilities": " ".join(sorted(capabilities())),
+        "openvino": version("openvino"),
+    }
+    kept = read_entry("openvino", key)
+    if kept is not None:
+        try:
+            return read_agreement(kept.get(_VERDICT, b""))
+        except ValueError as error:
+            discard("openvino", key, f"damaged ({first_line(error)})")
+    found = _compare(predict_in("fp32"), predict_in(precision))
+    keep("openvino", key, lambda made: (made / _VERDICT).write_text(json.dumps(found.to_dict())))
+    return found
+
+
+@torch.inference_mode()
+def _compare(exact: Predict, other: Predict) -> Agreement:
+    """Ask both about photographs of people."""
+    found: tuple[list[Detections], list[Detections]] = [], []
+    finite = True
+    # lower than where people must be found by both, by what their scores may differ
+    least = same_people.SURE - same_people.MOST_APART
+    for image, _ in photographed_people():
+        height, width = image.shape[:2]
+        plan = plan_letterbox(height, width, _CHECKED_AT)
+        pictures = _to_input([image], plan, "cpu")
+        for predict, people in zip((exact, other), found, strict=True):
+            (raw,) = predict(pictures)
+            finite = finite and bool(torch.isfinite(raw).all())
+            people.append(_read(raw, plan, least, OVERLAP))
+    return compare_people(*found, finite=finite)
 
 
 def _find(which: str | Path) -> Path:
