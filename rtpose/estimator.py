@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -21,8 +20,6 @@ from rtpose.on_device import Picture, cut_squares, own_stream, upload
 from rtpose.pose import FloatArray, Image, Pose
 from rtpose.shipped import find_weights
 from rtpose.skeleton import Skeleton
-
-log = logging.getLogger(__name__)
 
 FindPeople = Callable[[Picture], tuple[FloatArray, FloatArray]]
 """A detector: picture to boxes (N, 4) xyxy in pixels and scores (N,)."""
@@ -173,7 +170,6 @@ def load_estimator(
     checkpoint = load_checkpoint(find_weights(model))
     find_people = load_detector(detector, device, detect_size, threads=stage_threads)
     selection = select_engine(engine, checkpoint, device, flip_test, stage_threads)
-    log.info("engine %s: %s", selection.engine.name, selection.reason)
     return Estimator(
         partial(find_people, confidence=confidence),
         selection.engine,

@@ -79,7 +79,6 @@ def image(
     people, done, broken = 0, 0, []
     with ExitStack() as stack:
         setup = set_up(settings)
-        console.print(f"{setup.engine}: {setup.estimator.reason}", markup=False, soft_wrap=True)
         progress = stack.enter_context(frame_progress())
         task = progress.add_task("pictures", total=len(paths))
         interrupt = stack.enter_context(ctrl_c())

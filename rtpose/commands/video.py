@@ -115,7 +115,6 @@ def annotate(
         if save:
             check_saver(save, overwrite)
         setup = setup or set_up(settings, STAGE_THREADS)
-        console.print(f"{setup.engine}: {setup.estimator.reason}", markup=False, soft_wrap=True)
         progress = stack.enter_context(frame_progress())
         task = progress.add_task(file.name, total=file.info.frames)
         interrupt = stack.enter_context(ctrl_c())
