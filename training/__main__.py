@@ -34,10 +34,10 @@ from training.config import TrainConfig, read_config
 from training.cut import cut as cut_network
 from training.data import report
 from training.detector import (
-    PARTIAL_SOURCES,
     DetectorConfig,
     Evaluation,
     evaluate_detector,
+    detector_labels,
     record_scores,
     split_pictures,
     train_detector,
@@ -57,6 +57,12 @@ DataOption = Annotated[
 ]
 
 
+BoxesOption = Annotated[
+    Path,
+    typer.Option(
+        help="Folder with COCO-format train.json whose images say, of some, boxes_complete: true."
+    ),
+]
 ConfigArgument = Annotated[Path, typer.Argument(help="YAML file, see training/configs.")]
 RunOption = Annotated[Path, typer.Option(help="Folder for metrics and checkpoints.")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")]
@@ -212,13 +218,13 @@ def evaluate(
 @app.command()
 def detector(
     start: Annotated[Path, typer.Argument(help="A YOLO11 .pt that knows persons, or ours.")],
-    data: DataOption,
+    data: BoxesOption,
     out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
     size: Annotated[int, typer.Option(help="Longer side of pictures it is made for.")] = 416,
     confidence: Annotated[float, typer.Option(help="Least score it is made for.")] = 0.35,
 ) -> None:
     """Fine-tune a person detector, and score it on pictures that training never saw."""
-    labels = data / "train.json.gz"
+    labels = detector_labels(data, "train")
     made = train_detector(start, labels, data, out, DetectorConfig(), size, confidence)
     _report_detector(made, data)
 
@@ -226,11 +232,11 @@ def detector(
 @app.command()
 def quantise(
     start: Annotated[Path, typer.Argument(help="A person detector of ours.")],
-    data: DataOption,
+    data: BoxesOption,
     out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
 ) -> None:
     """Teach a person detector to answer in eight bits as in float, and score it."""
-    labels = data / "train.json.gz"
+    labels = detector_labels(data, "train")
     made = quantise_detector(start, labels, data, out, DetectorConfig(), EightBitConfig())
     _report_detector(made, data)
 
@@ -238,24 +244,28 @@ def quantise(
 @app.command()
 def score_detector(
     weights: Annotated[Path, typer.Argument(help="A YOLO11 .pt that knows persons, or ours.")],
-    data: DataOption,
+    data: BoxesOption,
     precision: Annotated[
         str | None, typer.Option(help="fp32, int8 or bf16; the quickest without it.")
     ] = None,
     coco: Annotated[
-        bool, typer.Option("--coco", help="On COCO's pictures of val, where some have no box.")
+        bool, typer.Option("--coco", help="On the pictures of val, where some have no box.")
     ] = False,
 ) -> None:
     """Score a person detector on the pictures that its training holds back."""
     if coco:
-        pictures = read_labels(data / "val.json.gz", data, PARTIAL_SOURCES)
+        left_out = DetectorConfig().left_out
+        everything = read_labels(detector_labels(data, "val"), data)
+        pictures = [p for p in everything if p.source not in left_out]
     else:
-        pictures = split_pictures(data / "train.json.gz", data, DetectorConfig()).held_back
+        labels = detector_labels(data, "train")
+        pictures = split_pictures(labels, data, DetectorConfig()).held_back
     _print_detector(evaluate_detector(weights, pictures, precision=precision))
 
 
 def _report_detector(path: Path, data: Path) -> None:
-    held_back = split_pictures(data / "train.json.gz", data, DetectorConfig()).held_back
+    labels = detector_labels(data, "train")
+    held_back = split_pictures(labels, data, DetectorConfig()).held_back
     found = evaluate_detector(path, held_back, precision="fp32")
     record_scores(path, found)
     _print_detector(found)
