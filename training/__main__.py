@@ -16,6 +16,7 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from rtpose.bench.accuracy import predict, score
+from rtpose.bench.evaluation import Split
 from rtpose.checkpoint import load_checkpoint, save_checkpoint
 from rtpose.datasets.find import find_dataset
 from rtpose.engines.eager import EagerEngine
@@ -32,7 +33,7 @@ from training.compare import VARIANTS, markdown, write_results
 from training.compare import compare as run_comparison
 from training.config import TrainConfig, read_config
 from training.cut import cut as cut_network
-from training.data import report
+from training.data import report, training_people
 from training.detector import (
     DetectorConfig,
     Evaluation,
@@ -203,7 +204,7 @@ def evaluate(
     engine = EagerEngine(checkpoint, device, flip_test)
     scored = predict(people, dataset.pictures, engine, skeleton)
     table = Table("source", "score", "people", "left out", "all", *COLUMNS)
-    for row in score(scored, skeleton):
+    for row in score(scored, skeleton, torso=Split(dataset, split).torso):
         table.add_row(
             row.source,
             row.measure,
@@ -285,11 +286,14 @@ def calibrate(
     weights: Annotated[Path, typer.Argument(help="A .safetensors pose network; rewritten.")],
     data: DataOption,
 ) -> None:
-    """Measure on val what makes a network's scores chances, and what fewer bits need of it."""
+    """Measure what makes a network's scores chances, and what fewer bits need of it.
+
+    On the people that training chooses weights by: val, or what it holds back where there is none.
+    """
     checkpoint = load_checkpoint(weights)
     skeleton = checkpoint.skeleton
     dataset = find_dataset(data)
-    people = dataset.read("val", skeleton)
+    _, people = training_people(dataset, skeleton)
     names = eight_bit_convolutions(checkpoint.network)
     with watch_sums(checkpoint.network) as sums, watch_inputs(checkpoint.network, names) as seen:
         scored = predict(people, dataset.pictures, EagerEngine(checkpoint), skeleton)
