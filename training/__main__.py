@@ -31,14 +31,14 @@ from training.calibrate import calibration_error, fit_calibration, right_or_wron
 from training.centre import centre, watch_sums
 from training.compare import VARIANTS, markdown, write_results
 from training.compare import compare as run_comparison
-from training.config import TrainConfig, read_config
+from training.config import read_config
 from training.cut import cut as cut_network
 from training.data import report, training_people
 from training.detector import (
     DetectorConfig,
     Evaluation,
-    evaluate_detector,
     detector_labels,
+    evaluate_detector,
     record_scores,
     split_pictures,
     train_detector,
@@ -57,13 +57,13 @@ DataOption = Annotated[
     Path, typer.Option(help="Folder of a data set: COCO-format json, MPII, FLIC or LSP.")
 ]
 
-
 BoxesOption = Annotated[
     Path,
     typer.Option(
         help="Folder with COCO-format train.json whose images say, of some, boxes_complete: true."
     ),
 ]
+
 ConfigArgument = Annotated[Path, typer.Argument(help="YAML file, see training/configs.")]
 RunOption = Annotated[Path, typer.Option(help="Folder for metrics and checkpoints.")]
 ResumeOption = Annotated[bool, typer.Option("--resume", help="Go on from the last checkpoint.")]
@@ -88,7 +88,7 @@ def train(
     """Train a network; the best averaged weights stand in RUN/best.safetensors."""
     folder = RunFolder(run)
     with join_processes(device) as processes:
-        settings = _settings(config, folder, resume)
+        settings = read_config(config)
         fit(settings, data, folder, resume, start, processes=processes, minutes=minutes)
 
 
@@ -114,7 +114,7 @@ def distill(
     """Train a network on labels and on other networks' heatmaps."""
     folder = RunFolder(run)
     with join_processes(device) as processes:
-        settings = _settings(config, folder, resume)
+        settings = read_config(config)
         fit(settings, data, folder, resume, start, teacher, share, processes, minutes)
 
 
@@ -166,14 +166,6 @@ def compare(
     )
     write_results(results, run)
     Console().print(Markdown(markdown(results)))
-
-
-def _settings(config: Path, folder: RunFolder, resume: bool) -> TrainConfig:
-    settings = read_config(config)
-    if resume or not folder.checkpoint.exists():
-        folder.path.mkdir(parents=True, exist_ok=True)
-        (folder.path / "config.yaml").write_text(config.read_text())
-    return settings
 
 
 @app.command("data")
