@@ -87,8 +87,9 @@ def average_precision(
 
 
 def _coco17(annotation: dict[str, Any], order: list[int]) -> dict[str, Any]:
-    """The same annotation with COCO's 17 keypoints in COCO's order."""
-    points = np.reshape(annotation["keypoints"], (-1, 3))[order]
+    """The same annotation with COCO's 17 keypoints in COCO's order; zeros where it has none."""
+    values = annotation.get("keypoints")
+    points = np.zeros((17, 3)) if values is None else np.reshape(values, (-1, 3))[order]
     return {
         "image_id": annotation["image_id"],
         "category_id": 1,
