@@ -51,5 +51,5 @@ def test_a_network_of_fewer_joints_is_drawn_as_it_is(monkeypatch: pytest.MonkeyP
     estimator = Estimator(no_detector, engine, COCO17)
     monkeypatch.setattr(setup, "load_estimator", lambda *_, **__: estimator)
     assert set_up(Settings()).shown == COCO17
-    with pytest.raises(RtposeError, match="does not predict pelvis.*; choose coco17"):
+    with pytest.raises(RtposeError, match=r"does not predict pelvis.*; choose coco17"):
         set_up(Settings(skeleton="body21"))
