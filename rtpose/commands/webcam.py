@@ -32,6 +32,7 @@ from rtpose.commands.terminal import INTERRUPTED, console, ctrl_c, ctrl_c_afterw
 from rtpose.errors import RtposeError
 
 if TYPE_CHECKING:
+    from rtpose.media.browser import Listener
     from rtpose.media.cameras import Camera
     from rtpose.media.recording import Recorder
     from rtpose.media.view import View
@@ -129,6 +130,11 @@ def webcam(
         if save:
             check_saver(save, overwrite)
         chosen = _choose_view(view)
+        listener = None
+        if chosen is ViewChoice.BROWSER:
+            from rtpose.media.browser import listen
+
+            listener = stack.enter_context(closing(listen(host, port)))
 
         from rtpose.commands.setup import set_up
         from rtpose.live import Session
@@ -136,7 +142,7 @@ def webcam(
 
         setup = set_up(settings)
         setup.warm_up(source.size)
-        watched = _open_view(chosen, host, port, setup.estimator.skeleton)
+        watched = _open_view(chosen, listener, setup.estimator.skeleton)
         stack.callback(watched.close)
         saver = (
             stack.enter_context(open_saver(save, setup.estimator.skeleton, overwrite))
@@ -216,15 +222,15 @@ def _choose_view(choice: ViewChoice) -> ViewChoice:
     return ViewChoice.BROWSER
 
 
-def _open_view(choice: ViewChoice, host: str, port: int, skeleton: Skeleton) -> View:
+def _open_view(choice: ViewChoice, listener: Listener | None, skeleton: Skeleton) -> View:
     if choice is ViewChoice.WINDOW:
         from rtpose.media.window import WindowView
 
         return WindowView()
-    if choice is ViewChoice.BROWSER:
+    if listener is not None:
         from rtpose.media.browser import BrowserView
 
-        view = BrowserView(host, port, skeleton=skeleton)
+        view = BrowserView(listener, skeleton=skeleton)
         console.print(f"watch at {view.address}", markup=False, soft_wrap=True)
         return view
     from rtpose.media.view import NoView

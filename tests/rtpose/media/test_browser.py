@@ -16,7 +16,7 @@ import pytest
 
 from rtpose.errors import RtposeError
 from rtpose.media import browser
-from rtpose.media.browser import BrowserView
+from rtpose.media.browser import BrowserView, listen
 from rtpose.media.jsonl import frame_record
 from rtpose.media.view import Action, View
 from rtpose.skeleton import LSP14
@@ -327,7 +327,7 @@ def test_what_is_no_message_ends_the_connection(view, word):
 
 
 def test_close_says_goodbye_and_ends_everything():
-    view = BrowserView(port=0, skeleton=LSP14)
+    view = BrowserView(listen(port=0), skeleton=LSP14)
     view.show(result(), HUD)
 
     async def watch(session):
@@ -355,7 +355,7 @@ def test_close_says_goodbye_and_ends_everything():
 
 
 def test_close_does_not_wait_for_a_viewer_who_does_not_read():
-    view = BrowserView(port=0, skeleton=LSP14)
+    view = BrowserView(listen(port=0), skeleton=LSP14)
     name = ("127.0.0.1", port(view))
     with socket.create_connection(name) as stuck, socket.create_connection(name):
         stuck.sendall(
@@ -378,7 +378,7 @@ def test_close_does_not_wait_for_a_viewer_who_does_not_read():
 def test_a_port_in_use_is_named(view):
     taken = port(view)
     with pytest.raises(RtposeError, match=rf"port {taken} of 127\.0\.0\.1 is in use"):
-        BrowserView(port=taken, skeleton=LSP14)
+        listen(port=taken)
     assert status(view.address) == 200
 
 
@@ -394,7 +394,7 @@ def test_a_port_in_use_is_named(view):
 )
 def test_places_that_cannot_be_had_are_refused_in_one_line(host, number):
     with pytest.raises(RtposeError) as caught:
-        BrowserView(host, number, skeleton=LSP14)
+        listen(host, number)
     assert "choose" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert our_threads() == []

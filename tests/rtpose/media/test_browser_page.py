@@ -179,13 +179,10 @@ def test_in_chromium_the_page_says_what_is_up_and_comes_back(tmp_path):
             again = port(view)
         until(lambda: driver.find_element("id", "notice").text == "rtpose has ended")
         assert not driver.find_element("id", "pause").is_enabled()
-        view = BrowserView(port=again, skeleton=LSP14)
-        try:
+        with opened(port=again) as view:
             view.show(result(), HUD)
             until(lambda: not is_up("notice"))
             assert driver.find_element("id", "pause").is_enabled()
-        finally:
-            view.close()
 
 
 def test_in_chromium_a_network_that_goes_silent_is_noticed_and_left(tmp_path):
