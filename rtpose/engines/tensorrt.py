@@ -24,7 +24,7 @@ from rtpose.engines.base import no_heatmaps
 from rtpose.engines.batches import BUCKETS, Batches, bucket_for, pad
 from rtpose.engines.eager import EagerEngine
 from rtpose.engines.faults import is_out_of_memory
-from rtpose.engines.parity import Parity
+from rtpose.engines.parity import Parity, read_verdict
 from rtpose.engines.tensorrt_log import TensorRtError, error_logger, listen, said_error
 from rtpose.errors import RtposeError, first_line
 from rtpose.heatmaps import HeatmapNetwork
@@ -189,7 +189,7 @@ def engine_key(network: str, shape: tuple[int, ...], precision: str, device: str
         "network": network,
         "shape": "x".join(map(str, shape)),
         "precision": precision,
-        "recipe": str(_RECIPE),
+        "recipe": f"{_RECIPE}, {parity.RECIPE}",
         "torch": version("torch"),
         **tensorrt_packages(),
     }
@@ -264,7 +264,11 @@ def _load(key: dict[str, str]) -> Built | None:
     kept = read_entry("tensorrt", key)
     if kept is None:
         return None
-    return Built(kept[_ENGINE], Parity(**json.loads(kept[_VERDICT])))
+    try:
+        return Built(kept[_ENGINE], read_verdict(kept.get(_VERDICT, b"")))
+    except (KeyError, ValueError) as error:
+        discard("tensorrt", key, f"damaged ({first_line(error)})")
+        return None
 
 
 class _UnreadableError(Exception):

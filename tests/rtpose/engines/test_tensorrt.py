@@ -233,6 +233,24 @@ def test_a_damaged_engine_is_built_again(
     assert len(factory.built) == 2
 
 
+def test_a_verdict_of_other_words_is_made_again(
+    factory: Factory,
+    shipped: Checkpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    def write_as_another_version(folder: Path, built: tensorrt.Built) -> None:
+        (folder / "engine.trt").write_bytes(built.serialized)
+        (folder / "parity.json").write_text('{"verdict": "fine"}')
+
+    with monkeypatch.context() as other_version:
+        other_version.setattr(tensorrt, "_write", write_as_another_version)
+        TensorRtEngine(shipped, "cpu")(crops(1, shipped.input_size))
+    TensorRtEngine(shipped, "cpu")(crops(1, shipped.input_size))
+    assert "is damaged (no verdict: " in caplog.text
+    assert len(factory.built) == 2
+
+
 def test_an_engine_that_tensorrt_refuses_is_built_again(
     factory: Factory, shipped: Checkpoint, caplog: pytest.LogCaptureFixture
 ):
@@ -348,7 +366,7 @@ def test_the_key_names_all_that_an_engine_depends_on(factory: Factory):
         "network": "abc",
         "shape": "8x3x256x256",
         "precision": "fp16",
-        "recipe": "1",
+        "recipe": f"{tensorrt._RECIPE}, {parity.RECIPE}",
         "torch": version("torch"),
         "tensorrt": "10.15",
     }
