@@ -108,6 +108,20 @@ def test_nothing_is_served_without_the_token(how):
             assert status(f"http://127.0.0.1:{port(view)}/nothing{query}") == 403
 
 
+def test_a_page_can_ask_whether_its_token_is_still_right():
+    """As the page does when its WebSocket does not open, which never says why."""
+
+    async def head(session: aiohttp.ClientSession) -> list[int]:
+        found = []
+        for address in (view.address, f"{view.address}x"):
+            async with session.head(address) as answer:
+                found.append(answer.status)
+        return found
+
+    with opened(token="right") as view:
+        assert ask(head) == [200, 403]
+
+
 def test_every_view_of_the_network_has_a_token_of_its_own():
     with opened(host="0.0.0.0") as one, opened(host="0.0.0.0") as other:
         tokens = [urlsplit(view.address).query.removeprefix("token=") for view in (one, other)]
