@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rtpose.bench.accuracy import Found
+from rtpose.datasets.coco import keypoint_category
 from rtpose.datasets.labels import read_json
 from rtpose.errors import RtposeError
 from rtpose.skeleton import COCO17, Skeleton
@@ -60,7 +61,7 @@ def average_precision(
     from pycocotools.cocoeval import COCOeval
 
     data = read_json(labels)
-    names: list[str] = data["categories"][0]["keypoints"]
+    _, names = keypoint_category(data)
     for joints, whose in ((names, str(labels)), (skeleton.joints, f"skeleton {skeleton.name}")):
         missing = [joint for joint in COCO17.joints if joint not in joints]
         if missing:
