@@ -232,7 +232,8 @@ def crossing(people: list[tuple[Image, np.ndarray]], motion: str, speed: float) 
 
     def draw(t: float) -> tuple[Image, FloatArray | None]:
         picture = np.full((HEIGHT, WIDTH, 3), 114, np.uint8)
-        boxes, covered = [], np.zeros((HEIGHT, WIDTH), np.uint8)
+        boxes: list[list[int]] = []
+        covered = np.zeros((HEIGHT, WIDTH), np.uint8)
         for i, ((person, body), way) in reversed(
             list(enumerate(zip(people, ways(motion, speed, t), strict=True), 1))
         ):
