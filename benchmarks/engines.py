@@ -2,19 +2,22 @@
 
 ``python -m benchmarks.engines`` first compares every engine's answers with the eager network's on
 crops of real people, and stops if they differ. Then it times engines, models and batch sizes in
-rounds that take turns, OpenVINO in every precision, and writes ``benchmarks/results/engines.json``
-and ``.md``. On a CPU the detector at its default size is timed too. ``--small`` is the shortest run
-that still is one.
+rounds that take turns, OpenVINO in every precision, and the detector at its default size. On a GPU
+a network of base's shape is timed, too: with random weights, of which no answers are compared. An
+engine that fails is written down as not measured. Writes ``benchmarks/results/engines.json`` and
+``.md``; on a GPU its name is in theirs. ``--small`` is the shortest run that still is one.
 """
 
 from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Annotated
+from unittest import mock
 
 import numpy as np
 import torch
@@ -25,19 +28,28 @@ from rtpose.bench.machine import describe
 from rtpose.checkpoint import Checkpoint, load_checkpoint
 from rtpose.cpu_precision import possible_precisions
 from rtpose.detector import load_detector
-from rtpose.engines import parity
+from rtpose.engines import parity, tensorrt
 from rtpose.engines.available import ENGINES, why_not
 from rtpose.engines.base import Engine
 from rtpose.engines.batches import BUCKETS
 from rtpose.engines.eager import EagerEngine
 from rtpose.engines.openvino import OpenVinoEngine
 from rtpose.engines.select import select_device, select_engine
+from rtpose.errors import RtposeError
+from rtpose.network import Architecture, DCHourglass
 from rtpose.on_device import own_stream
 from rtpose.photographs import photographed_people
 from rtpose.shipped import find_weights, shipped_detector, shipped_networks
+from rtpose.skeleton import BODY21
 from rtpose.yolo import load_model
 
 RESULTS = Path(__file__).parent / "results"
+
+BASE = Architecture(stacks=4, channels=256, joints=len(BODY21))
+BASE_SIZE = 256
+"""As in training/configs/base.yaml: made for GPUs, and not shipped."""
+
+_UNCOMPARED = parity.Parity(joints=0, apart_px=0.0, farthest_px=0.0, same=1.0, finite=True)
 
 
 def check(name: str, engine: Engine, checkpoint: Checkpoint) -> dict[str, object]:
@@ -51,7 +63,10 @@ def check(name: str, engine: Engine, checkpoint: Checkpoint) -> dict[str, object
 
 
 def time_engines(
-    engines: dict[str, list[Engine]], batches: list[int], rounds: int
+    engines: dict[str, list[Engine]],
+    checkpoints: dict[str, Checkpoint],
+    batches: list[int],
+    rounds: int,
 ) -> list[dict[str, object]]:
     """Median ms of every engine, model and batch, and how far that is from the floor."""
     taken: dict[tuple[str, int, int], list[float]] = {}
@@ -71,9 +86,8 @@ def time_engines(
         place = engine.device, engine.precision
         if place not in devices:
             devices[place] = measure_device(*place)
-        checkpoint = load_checkpoint(find_weights(name))
-        size = checkpoint.input_size
-        work = count_work(checkpoint.network, torch.zeros(1, 3, size, size))
+        size = checkpoints[name].input_size
+        work = count_work(checkpoints[name].network, torch.zeros(1, 3, size, size))
         floor = 1e3 * floor_s(work, batch, engine.precision, devices[place])
         low, middle, high = 1e3 * np.percentile(times, (25, 50, 75))
         rows.append(
@@ -94,16 +108,17 @@ def time_engines(
     return rows
 
 
-def time_detector(rounds: int) -> list[dict[str, object]]:
-    """Milliseconds of the detector for one photograph, letterbox and suppression included."""
+def time_detector(device: str, rounds: int) -> list[dict[str, object]]:
+    """Milliseconds of the detector for one photograph, from the host's memory to boxes."""
     _, info = load_model(shipped_detector())
-    possible = possible_precisions(measured=bool(info.ranges))
-    detectors = [load_detector(precision=precision) for precision in possible]
+    on_cpu = possible_precisions(measured=bool(info.ranges))
+    possible = on_cpu if device == "cpu" else ("fp16", "fp32")
+    detectors = [load_detector(device=device, precision=precision) for precision in possible]
     image, _ = photographed_people()[0]
     taken: list[list[float]] = [[] for _ in detectors]
     for _ in range(rounds):
         for detector, times in zip(detectors, taken, strict=True):
-            times += seconds(partial(detector, image), "cpu", 5)
+            times += seconds(partial(detector, image), device, 5)
     rows = []
     for detector, times in zip(detectors, taken, strict=True):
         low, middle, high = 1e3 * np.percentile(times, (25, 50, 75))
@@ -133,29 +148,67 @@ def main(
         # torch's threads spin after work and take the cores that openvino is about to use
         torch.set_num_threads(1)
     missing = {n: fault for n in ENGINES if (fault := why_not(n, device)) is not None}
-    engines: dict[str, list[Engine]] = {}
+    kinds = [n for n in ENGINES if n not in missing]
+    checkpoints = {n: load_checkpoint(find_weights(n)) for n in model or shipped_networks()}
+    engines: dict[str, list[Engine]] = {name: [] for name in checkpoints}
     checks = []
-    for name in model or shipped_networks():
+    for name, checkpoint in checkpoints.items():
+        for kind in kinds:
+            # one engine that fails is no reason to lose what the others take
+            try:
+                for engine in _in_every_precision(kind, checkpoint, device):
+                    checks.append(check(name, engine, checkpoint))
+                    engines[name].append(engine)
+            except RtposeError as error:
+                missing[f"{kind} for {name}"] = f"fails: {error}"
+    if device != "cpu":
+        name = "base untrained (random weights)"
+        checkpoints[name] = untrained_base()
         engines[name] = []
-        for kind in (n for n in ENGINES if n not in missing):
-            checkpoint = load_checkpoint(find_weights(name))
-            for engine in _in_every_precision(kind, checkpoint, device):
-                checks.append(check(name, engine, checkpoint))
-                engines[name].append(engine)
+        for kind in kinds:
+            try:
+                engines[name].append(_uncompared(kind, checkpoints[name], device))
+            except RtposeError as error:
+                missing[f"{kind} for {name}"] = f"fails: {error}"
     record: dict[str, object] = {
         "date": datetime.date.today().isoformat(),
         "machine": describe() | _gpu(device),
         "missing": missing,
         "parity": checks,
-        "speed": time_engines(engines, batches, rounds),
-        "detector": time_detector(rounds) if device == "cpu" else [],
+        "speed": time_engines(engines, checkpoints, batches, rounds),
+        "detector": time_detector(device, rounds),
     }
     text = _markdown(record)
     print(text)
     if not small:
         RESULTS.mkdir(exist_ok=True)
-        (RESULTS / "engines.json").write_text(json.dumps(record, indent=1) + "\n")
-        (RESULTS / "engines.md").write_text(text)
+        stem = results_stem(device)
+        (RESULTS / f"{stem}.json").write_text(json.dumps(record, indent=1) + "\n")
+        (RESULTS / f"{stem}.md").write_text(text)
+
+
+def results_stem(device: str) -> str:
+    """``engines``, on a GPU with its name: the CPU's results, which README links, stay."""
+    names = re.findall("[a-z0-9]+", " ".join(_gpu(device).values()).lower())
+    return "-".join(["engines", *names])
+
+
+def untrained_base() -> Checkpoint:
+    """A network of base's shape, the same every time; what it answers means nothing."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        network = DCHourglass(BASE).eval()
+    return Checkpoint(network, BODY21, BASE_SIZE)
+
+
+def _uncompared(kind: str, checkpoint: Checkpoint, device: str) -> Engine:
+    # what an untrained network sees are ties, which any rounding decides: no engine would pass,
+    # and TensorRT would go on in fp32. Nothing is kept of what nobody has compared
+    with (
+        mock.patch.object(parity, "check", return_value=_UNCOMPARED),
+        mock.patch.object(tensorrt, "keep"),
+    ):
+        return select_engine(kind, checkpoint, device).engine
 
 
 def _in_every_precision(kind: str, checkpoint: Checkpoint, device: str) -> Iterator[Engine]:

@@ -8,12 +8,16 @@ what its files must hash to: what was copied from another machine or is damaged 
 from __future__ import annotations
 
 import contextlib
+import errno
+import functools
 import hashlib
 import inspect
 import json
 import logging
+import os
 import shutil
 import tempfile
+import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +25,8 @@ from pathlib import Path
 import platformdirs
 import torch
 from torch import nn
+
+from rtpose.errors import first_line
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +38,13 @@ to build, and stay.
 """
 
 _ABOUT = "entry.json"
+_PARTIAL = ".partial-"
+"""How the folders begin in which entries are written."""
+
+_LEFT_BEHIND_S = 24 * 3600
+"""Age at which one of these belongs to a program that was killed: writing takes seconds."""
+
+_TRIES = 5
 
 
 @dataclass(frozen=True)
@@ -81,6 +94,8 @@ def read_entry(kind: str, key: Mapping[str, str]) -> dict[str, bytes] | None:
     Damaged or foreign ones are removed, and said.
     """
     folder = _folder(kind, key)
+    # asked first: what another program finishes from here on is whole, whatever we read before
+    was_there = folder.is_dir()
     about = _about(folder)
     if about is None:
         fault = "damaged"
@@ -92,8 +107,8 @@ def read_entry(kind: str, key: Mapping[str, str]) -> dict[str, bytes] | None:
             _mark_used(folder)
             return files
         fault = "damaged"
-    # it may never have been there, or another program may have removed it meanwhile
-    if folder.is_dir():
+    # another program may have removed it meanwhile
+    if was_there and folder.is_dir():
         discard(kind, key, fault)
     return None
 
@@ -106,7 +121,7 @@ def discard(kind: str, key: Mapping[str, str], fault: str) -> None:
 
 
 def keep(kind: str, key: Mapping[str, str], write: Callable[[Path], object]) -> None:
-    """Write an entry; where the disk does not let us, only say so.
+    """Write an entry; where the disk does not let us, say so and go on.
 
     Parameters
     ----------
@@ -118,7 +133,7 @@ def keep(kind: str, key: Mapping[str, str], write: Callable[[Path], object]) -> 
     folder = _folder(kind, key)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as partial:
+        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=_PARTIAL) as partial:
             made = Path(partial) / "made"
             made.mkdir()
             write(made)
@@ -129,7 +144,7 @@ def keep(kind: str, key: Mapping[str, str], write: Callable[[Path], object]) -> 
                 made.rename(folder)
         _trim(kind)
     except OSError as error:
-        log.info("what was made is not kept: %s", error)
+        _say_not_kept(folder.parent, error.strerror or first_line(error))
 
 
 def entries() -> Iterator[Entry]:
@@ -149,13 +164,43 @@ def clear() -> list[Entry]:
     gone = list(entries())
     for kind in cache_folder().glob("*"):
         if kind.is_dir():
-            shutil.rmtree(kind)
+            # the folder itself stays: another program may be about to write into it
+            for path in kind.iterdir():
+                _remove(path)
     return gone
 
 
+@functools.cache
+def _say_not_kept(folder: Path, fault: str) -> None:
+    """Once for each fault: a start makes half a dozen things."""
+    log.warning("%s: what was made is not kept and made again next time: %s", folder, fault)
+
+
+def _remove(path: Path) -> None:
+    """Remove what is there; what another program removes or puts there meanwhile is no fault.
+
+    Raises
+    ------
+    OSError
+        If the disk does not let us.
+    """
+    for _ in range(_TRIES):
+        try:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        except OSError as error:
+            if error.errno not in (errno.ENOENT, errno.ENOTEMPTY):
+                raise
+        if not path.exists():
+            return
+
+
 def _mark_used(folder: Path) -> None:
+    # not touch, which would make the file anew where another program removes the entry
     with contextlib.suppress(OSError):  # a cache that may only be read
-        (folder / _ABOUT).touch()
+        os.utime(folder / _ABOUT)
 
 
 def _changed(path: Path) -> float:
@@ -167,7 +212,13 @@ def _changed(path: Path) -> float:
 
 
 def _trim(kind: str) -> None:
-    """Remove what was not used for longest, until a kind's entries are within its limit."""
+    """Remove what was not used for longest, until a kind's entries are within its limit.
+
+    What killed programs left half written goes first.
+    """
+    for partial in (cache_folder() / kind).glob(f"{_PARTIAL}*"):
+        if 0 < _changed(partial) < time.time() - _LEFT_BEHIND_S:
+            shutil.rmtree(partial, ignore_errors=True)
     if kind not in LIMITS:
         return
     found = [entry for entry in entries() if entry.kind == kind]

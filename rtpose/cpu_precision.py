@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpose.cache import keep, read_entry
-from rtpose.errors import RtposeError
+from rtpose.cache import discard, keep, read_entry
+from rtpose.errors import RtposeError, first_line
 from rtpose.openvino_model import capabilities, processor
 
 PRECISIONS = ("fp32", "int8", "bf16")
@@ -35,6 +35,9 @@ machine they lay further apart, and nano, which takes half the time in eight bit
 quicker in float32."""
 
 _VERDICT = "seconds.json"
+
+_RECIPE = "1"
+"""To be raised when how it is timed, or how that is written, changes."""
 
 
 def check_precision(precision: str) -> None:
@@ -85,6 +88,7 @@ def time_precisions(
     """
     key = {
         "seconds": " ".join(precisions),
+        "recipe": _RECIPE,
         "network": network,
         "input": str(pixels.shape),
         "processor": processor(),
@@ -95,7 +99,10 @@ def time_precisions(
     }
     kept = read_entry("openvino", key)
     if kept is not None:
-        return dict(json.loads(kept[_VERDICT]))
+        try:
+            return _read_seconds(kept.get(_VERDICT, b""), precisions)
+        except ValueError as error:
+            discard("openvino", key, f"damaged ({first_line(error)})")
     requests = {precision: compile_in(precision) for precision in precisions}
     turns: dict[str, list[float]] = {precision: [] for precision in requests}
     for turn in range(_TURNS + 1):
@@ -109,6 +116,14 @@ def time_precisions(
     if all(second <= _AGREE * first for first, second in two.values()):
         keep("openvino", key, lambda made: (made / _VERDICT).write_text(json.dumps(best)))
     return best
+
+
+def _read_seconds(text: bytes, precisions: Sequence[str]) -> dict[str, float]:
+    try:
+        seconds = json.loads(text)
+        return {name: float(seconds[name]) for name in precisions}
+    except (KeyError, TypeError) as error:
+        raise ValueError(f"no seconds: {error}") from error
 
 
 def worthwhile(seconds: Mapping[str, float]) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import functools
+import json
+import logging
 from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -11,7 +15,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rtpose.cache import network_hash
+from rtpose import same_people
+from rtpose.cache import discard, keep, network_hash, read_entry
 from rtpose.cpu_precision import (
     check_precision,
     possible_precisions,
@@ -29,11 +34,21 @@ from rtpose.letterbox import (
 )
 from rtpose.offline import import_ultralytics
 from rtpose.on_device import Picture, letterbox_frames, own_stream, read_people, upload
-from rtpose.openvino_model import compile_for_cpu, convert
+from rtpose.openvino_model import (
+    capabilities,
+    compile_for_cpu,
+    convert,
+    processor,
+    why_no_openvino,
+)
+from rtpose.photographs import photographed_people
 from rtpose.pose import FloatArray
 from rtpose.quantised import Range, quantise
+from rtpose.same_people import Agreement, compare_people, read_agreement
 from rtpose.shipped import shipped_detector
 from rtpose.yolo import PersonNetwork, load_model, read_predictions, suppress_overlaps
+
+log = logging.getLogger(__name__)
 
 OVERLAP = 0.6
 """Intersection over union above which two boxes are one person.
@@ -43,6 +58,12 @@ ultralytics' 0.7 leaves doubles on people in motion; its older 0.45 loses people
 
 _MOST_GRAPHS = 4
 """Shapes of pictures whose detection is recorded on a GPU."""
+
+_CHECKED_AT = 416
+"""Longer side at which precisions are compared: the shipped detector's own. How numbers are rounded
+does not depend on it."""
+
+_VERDICT = "agreement.json"
 
 LIMIT = 100
 """Most people in one picture; COCO's own limit."""
@@ -121,10 +142,12 @@ def load_detector(
         Longer side, in pixels, that pictures are scaled to; a multiple of 32. None is what the
         detector was made for (640 for ultralytics' own).
     engine : {"openvino", "torch"}, optional
-        None is OpenVINO on the CPU and torch elsewhere. Only for our detectors.
+        None is OpenVINO on the CPU, or torch where OpenVINO does not run, which is said, and
+        torch elsewhere. Only for our detectors.
     precision : {"fp32", "bf16", "fp16", "int8"}, optional
         None is the fastest that the device computes in: fp16 on CUDA, on CPUs see
-        `rtpose.cpu_precision`. Only for our detectors.
+        `rtpose.cpu_precision`, as long as the people found are those of fp32. One that is named is
+        not questioned. Only for our detectors.
     threads : int, optional
         CPU threads of OpenVINO; None is one for every core. Models that ultralytics runs take
         as many as ultralytics sets for the whole process: one less than there are cores, at
@@ -185,11 +208,13 @@ class PersonDetector(Detector):
         precision: str | None = None,
         threads: int | None = None,
     ) -> None:
-        engine = engine or ("openvino" if device == "cpu" else "torch")
+        engine = engine or _default_engine(device)
         model.requires_grad_(False)
         if engine == "openvino":
             if device != "cpu":
                 raise RtposeError(f"the openvino detector runs on cpu, not on {device}")
+            if (fault := why_no_openvino()) is not None:
+                raise RtposeError(f"the openvino detector: {fault}")
             self._predict, self.precision = _openvino(model, ranges, precision, threads)
         elif engine == "torch":
             self._predict, self.precision = _torch(PersonNetwork(model).eval(), device, precision)
@@ -302,6 +327,21 @@ def _to_input(images: Sequence[Picture], plan: Letterbox, device: str) -> Tensor
     return letterbox_frames(torch.stack(frames), plan)
 
 
+def _default_engine(device: str) -> str:
+    if device != "cpu":
+        return "torch"
+    if (fault := why_no_openvino()) is not None:
+        _say_slower(fault)
+        return "torch"
+    return "openvino"
+
+
+@functools.cache
+def _say_slower(fault: str) -> None:
+    """Once for each fault: a process may load several detectors."""
+    log.warning("%s. Finding people with PyTorch, which is slower", fault)
+
+
 def _torch(network: nn.Module, device: str, precision: str | None) -> tuple[Predict, str]:
     types = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
     precision = precision or ("fp16" if device.startswith("cuda") else "fp32")
@@ -316,18 +356,32 @@ def _recorded(network: Predict, device: str) -> Predict:
     """The network with its two hundred launches made one: else the host would hold up the GPU.
 
     A video has pictures of one shape; of the many that a folder of photographs has, all but the
-    first few run as they are.
+    first few run as they are. So do all where recording fails.
     """
     graphs: dict[tuple[int, ...], CudaGraph] = {}
+    most = _MOST_GRAPHS
     pool = torch.cuda.graph_pool_handle()
 
     def predict(pictures: Tensor) -> Tensor:
+        nonlocal most
         shape = tuple(pictures.shape)
         if shape not in graphs:
-            if len(graphs) == _MOST_GRAPHS:
+            if len(graphs) >= most:
                 return network(pictures)
-            with torch.cuda.device(device):
-                graphs[shape] = CudaGraph(network, pictures, pool)
+            try:
+                with torch.cuda.device(device):
+                    graphs[shape] = CudaGraph(network, pictures, pool)
+            except RuntimeError as error:
+                # also for lack of memory: without a recording less is needed, and where that is
+                # still too much the network itself says so
+                log.warning(
+                    "detector: its work cannot be recorded as a CUDA graph (%s). Going on without, "
+                    "which is slower",
+                    first_line(error),
+                )
+                graphs.clear()
+                most = 0
+                return network(pictures)
         return graphs[shape](pictures)
 
     return predict
@@ -342,27 +396,36 @@ def _openvino(
         example = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
         return convert(rounded if precision == "int8" else exact, example, (-1, -1, -1, 3))
 
+    def predict_in(precision: str) -> Predict:
+        graph = graph_in(precision)
+        requests: dict[tuple[int, ...], Any] = {}
+
+        def predict(pictures: Tensor) -> Tensor:
+            shape = tuple(pictures.shape)
+            if shape not in requests:
+                # a video has only one
+                requests[shape] = compile_for_cpu(graph, precision, shape=shape, threads=threads)
+            return torch.from_numpy(requests[shape].infer([pictures.numpy()])[0])
+
+        return predict
+
     if precision is None:
-        precision = _quickest(network_hash(rounded), bool(ranges), graph_in)
+        precision = _quickest(network_hash(rounded), bool(ranges), graph_in, predict_in)
     check_precision(precision)
     if precision == "int8" and not ranges:
         raise RtposeError(
             "this detector's inputs were never measured for int8: run python -m training quantise"
         )
-    graph = graph_in(precision)
-    requests: dict[tuple[int, ...], Any] = {}
-
-    def predict(pictures: Tensor) -> Tensor:
-        shape = tuple(pictures.shape)
-        if shape not in requests:
-            # a video has only one
-            requests[shape] = compile_for_cpu(graph, precision, shape=shape, threads=threads)
-        return torch.from_numpy(requests[shape].infer([pictures.numpy()])[0])
-
-    return predict, precision
+    return predict_in(precision), precision
 
 
-def _quickest(network: str, measured: bool, graph_in: Callable[[str], Any]) -> str:
+def _quickest(
+    network: str,
+    measured: bool,
+    graph_in: Callable[[str], Any],
+    predict_in: Callable[[str], Predict],
+) -> str:
+    """The quickest precision in which the people are those of float32."""
     possible = possible_precisions(measured=measured)
     if len(possible) == 1:
         return possible[0]
@@ -371,7 +434,60 @@ def _quickest(network: str, measured: bool, graph_in: Callable[[str], Any]) -> s
     def compile_in(precision: str) -> Any:
         return compile_for_cpu(graph_in(precision), precision, shape=pixels.shape)
 
-    return worthwhile(time_precisions(network, possible, compile_in, pixels))
+    seconds = time_precisions(network, possible, compile_in, pixels)
+    while (chosen := worthwhile(seconds)) != "fp32":
+        found = _agreement(network, chosen, predict_in)
+        if found.holds:
+            break
+        log.warning(
+            "detector: in %s the people found are not those of fp32 (%s): using the next, which is "
+            "slower",
+            chosen,
+            found,
+        )
+        del seconds[chosen]
+    return chosen
+
+
+def _agreement(network: str, precision: str, predict_in: Callable[[str], Predict]) -> Agreement:
+    """How the people found compare with float32's; asked once for this network and processor."""
+    key = {
+        "agreement": precision,
+        "recipe": same_people.RECIPE,
+        "network": network,
+        "size": str(_CHECKED_AT),
+        "processor": processor(),
+        # virtual machines hide some of what a processor of that name can do
+        "capabilities": " ".join(sorted(capabilities())),
+        "openvino": version("openvino"),
+    }
+    kept = read_entry("openvino", key)
+    if kept is not None:
+        try:
+            return read_agreement(kept.get(_VERDICT, b""))
+        except ValueError as error:
+            discard("openvino", key, f"damaged ({first_line(error)})")
+    found = _compare(predict_in("fp32"), predict_in(precision))
+    keep("openvino", key, lambda made: (made / _VERDICT).write_text(json.dumps(found.to_dict())))
+    return found
+
+
+@torch.inference_mode()
+def _compare(exact: Predict, other: Predict) -> Agreement:
+    """Ask both about photographs of people."""
+    found: tuple[list[Detections], list[Detections]] = [], []
+    finite = True
+    # lower than where people must be found by both, by what their scores may differ
+    least = same_people.SURE - same_people.MOST_APART
+    for image, _ in photographed_people():
+        height, width = image.shape[:2]
+        plan = plan_letterbox(height, width, _CHECKED_AT)
+        pictures = _to_input([image], plan, "cpu")
+        for predict, people in zip((exact, other), found, strict=True):
+            (raw,) = predict(pictures)
+            finite = finite and bool(torch.isfinite(raw).all())
+            people.append(_read(raw, plan, least, OVERLAP))
+    return compare_people(*found, finite=finite)
 
 
 def _find(which: str | Path) -> Path:

@@ -14,17 +14,21 @@ import torch
 
 from rtpose.cache import cache_folder, entries
 from rtpose.checkpoint import load_checkpoint
-from rtpose.engines.available import ENGINES, why_not
-from rtpose.errors import RtposeError
-from rtpose.gpu import installed_gpus, unused_gpu
+from rtpose.detector import load_detector
+from rtpose.engines.available import ENGINES, tensorrt_packages, why_not
+from rtpose.errors import RtposeError, first_line
+from rtpose.gpu import ask_driver, no_answer, unused_gpu
 from rtpose.host import installed_version, processor
 from rtpose.shipped import shipped_detector, weights_folder
-from rtpose.yolo import load_model
 
 PACKAGES = (
-    "rtpose", "torch", "torchvision", "ultralytics", "openvino", "torch-tensorrt",
-    "torch-tensorrt-rtx", "tensorrt", "onnx", "onnxruntime", "opencv-python", "av", "numpy",
+    "rtpose", "torch", "torchvision", "triton", "ultralytics", "openvino", "onnx", "onnxruntime",
+    "opencv-python", "av", "numpy",
 )  # fmt: skip
+"""Beside those of TensorRT, which come under several names."""
+
+_MODEL = "nano"
+"""What is used where nobody names a network."""
 
 _ENCODERS = ("libx264", "h264_nvenc")
 _DECODERS = ("h264", "hevc", "av1", "h264_cuvid")
@@ -61,19 +65,19 @@ def examine() -> list[Finding]:
 
 
 def _system() -> list[Finding]:
-    found = [(name, installed_version(name)) for name in PACKAGES]
-    missing = [name for name, number in found if number is None]
+    tensorrt: dict[str, str | None] = {**tensorrt_packages()} or {"tensorrt": None}
+    found = {name: installed_version(name) for name in PACKAGES} | tensorrt
+    missing = [name for name, number in found.items() if number is None]
     return [
         Finding("system", f"{platform.platform()}, Python {platform.python_version()}"),
-        Finding("packages", ", ".join(f"{n} {v}" for n, v in found if v is not None)),
+        Finding("packages", ", ".join(f"{n} {v}" for n, v in found.items() if v is not None)),
         Finding("not installed", ", ".join(missing) or "nothing"),
     ]
 
 
 def _devices() -> list[Finding]:
     lines = [Finding("cpu", f"{processor()}, {os.cpu_count()} cores")]
-    gpus = installed_gpus()
-    lines += [Finding("gpu", f"{gpu.name}, driver {gpu.driver}") for gpu in gpus]
+    lines += [Finding("gpu", f"{gpu.name}, driver {gpu.driver}") for gpu in ask_driver().gpus]
     if torch.cuda.is_available():
         for index in range(torch.cuda.device_count()):
             about = torch.cuda.get_device_properties(index)
@@ -84,15 +88,22 @@ def _devices() -> list[Finding]:
                     f"{about.total_memory / 2**30:.0f} GiB, CUDA {torch.version.cuda}",
                 )
             )
+            if (fault := no_answer(f"cuda:{index}")) is not None:
+                lines.append(Finding(f"cuda:{index}", f"NOT USED: {fault}"))
     elif (unused := unused_gpu()) is not None:
         lines.append(Finding("gpu", f"NOT USED: {unused}"))
     else:
-        lines.append(Finding("gpu", "none that an NVIDIA driver knows of"))
+        lines.append(Finding("gpu", "none of NVIDIA"))
     return lines
 
 
+def _device() -> str:
+    """Where networks run, as `rtpose.engines.select.select_device` has it for ``auto``."""
+    return "cuda" if torch.cuda.is_available() and no_answer("cuda") is None else "cpu"
+
+
 def _engines() -> list[Finding]:
-    device = "cuda" if torch.cuda.is_available() else "cpu"
+    device = _device()
     lines = []
     for name in ENGINES:
         where = "cpu" if name == "openvino" else device
@@ -111,11 +122,22 @@ def _weights() -> list[Finding]:
         text = f"no pose network in {weights_folder()}: install rtpose again"
         return [Finding("weights", text, fault=True)]
     lines = [_weights_file(path) for path in poses]
+    if f"pose-{_MODEL}" not in {path.stem for path in poses}:
+        text = f"{_MODEL}, which is the default, is not in {weights_folder()}: install rtpose again"
+        lines.append(Finding("weights", text, fault=True))
+    return [*lines, _detector(detector)]
+
+
+def _detector(path: Path) -> Finding:
+    """Made ready as for the main job, as it has no other engine to go on with."""
     try:
-        load_model(detector)
+        made = load_detector(path, _device())
     except RtposeError as error:
-        return [*lines, Finding("weights", str(error), fault=True)]
-    return [*lines, Finding("weights", f"detector, sha256 {_hash(detector)}, {detector}")]
+        return Finding("weights", str(error), fault=True)
+    except (RuntimeError, ImportError, OSError) as error:  # the libraries' own
+        return Finding("weights", f"the detector cannot run: {first_line(error)}", fault=True)
+    runs = f"by {made.name} {made.precision} on {made.device}"
+    return Finding("weights", f"detector, {runs}, sha256 {_hash(path)}, {path}")
 
 
 def _weights_file(path: Path) -> Finding:

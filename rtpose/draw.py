@@ -1,7 +1,8 @@
 """Skeletons painted onto a picture: which side a limb is on, and whose it is, at a glance.
 
 A person's left is orange, the right blue, the midline white; the hues are two that the colour
-blind tell apart (Okabe and Ito 2008). Joints carry a colour that belongs to the id.
+blind tell apart (Okabe and Ito 2008). Joints carry a colour that belongs to the id, which stands
+as a number above the head where there are several people.
 Everything has a dark rim, so that it shows on bright and dark pictures alike.
 """
 
@@ -43,6 +44,10 @@ _REACH = 1e5
 # Line thickness is this times the root of a person's longer side: 2 px at 200 px, 5 at 1000.
 # With the size itself, small people would get hairlines or large ones beams.
 _THICKNESS = 0.17
+# Height of an id's digits in parts of a person's line thickness, and in pixels at least.
+_DIGITS = 6
+_LEAST_DIGITS_PX = 10
+_FONT = cv2.FONT_HERSHEY_SIMPLEX
 # The face is small and what one wants to see: it gets half the thickness.
 _FACE = frozenset({"nose", "left_eye", "right_eye", "left_ear", "right_ear"})
 
@@ -97,6 +102,8 @@ def draw_poses(
         shown = _shown(joints, min_score)
         thickness = _thickness(pose.box, joints[shown])
         _draw_person(canvas, joints, shown, skeleton, thickness, id_colour(pose.id))
+        if pose.id is not None and len(poses) > 1 and shown.any():
+            _write_id(canvas, pose.id, joints[shown, :2], thickness)
     if canvas is not image:
         image[...] = canvas
 
@@ -160,6 +167,22 @@ def _draw_person(
         cv2.polylines(canvas, lines, False, side, width, cv2.LINE_AA, _SHIFT)
     for centre, radius in dots:
         cv2.circle(canvas, centre, radius, colour, -1, cv2.LINE_AA, _SHIFT)
+
+
+def _write_id(canvas: Image, identity: int, points: FloatArray, thickness: int) -> None:
+    """The number that the saved joints carry, above the person's highest joint."""
+    height = max(_DIGITS * thickness, _LEAST_DIGITS_PX)
+    weight = max(height // 10, 1)
+    scale = cv2.getFontScaleFromHeight(_FONT, height, weight)
+    (width, _), _ = cv2.getTextSize(str(identity), _FONT, scale, weight)
+    x, y = points[points[:, 1].argmin()]
+    # above the head, or at the picture's edge where the head is
+    left = int(np.clip(x - width / 2, 0, max(canvas.shape[1] - width, 0)))
+    foot = int(np.clip(y - 3 * thickness, height, canvas.shape[0]))
+    for colour, rim in ((RIM, 2), (id_colour(identity), 0)):
+        cv2.putText(
+            canvas, str(identity), (left, foot), _FONT, scale, colour, weight + rim, cv2.LINE_AA
+        )
 
 
 @lru_cache(maxsize=32)

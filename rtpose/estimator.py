@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -22,8 +21,6 @@ from rtpose.pose import FloatArray, Image, Pose
 from rtpose.shipped import find_weights
 from rtpose.skeleton import Skeleton
 
-log = logging.getLogger(__name__)
-
 FindPeople = Callable[[Picture], tuple[FloatArray, FloatArray]]
 """A detector: picture to boxes (N, 4) xyxy in pixels and scores (N,)."""
 
@@ -31,6 +28,8 @@ FindPeople = Callable[[Picture], tuple[FloatArray, FloatArray]]
 @dataclass(frozen=True)
 class Estimator:
     """A detector and a pose network that together answer: who is where, and how.
+
+    Not to be called from two threads at once: load one for each.
 
     Attributes
     ----------
@@ -171,7 +170,6 @@ def load_estimator(
     checkpoint = load_checkpoint(find_weights(model))
     find_people = load_detector(detector, device, detect_size, threads=stage_threads)
     selection = select_engine(engine, checkpoint, device, flip_test, stage_threads)
-    log.info("engine %s: %s", selection.engine.name, selection.reason)
     return Estimator(
         partial(find_people, confidence=confidence),
         selection.engine,

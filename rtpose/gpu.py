@@ -1,12 +1,25 @@
-"""What the NVIDIA driver says of this machine's GPUs, whether or not PyTorch can use them."""
+"""Which NVIDIA GPUs this machine has, whether or not PyTorch can use them."""
 
 from __future__ import annotations
 
+import functools
 import shutil
 import subprocess
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+
+from rtpose.errors import first_line
+
+_PCI = Path("/sys/bus/pci/devices")
+"""What Linux found on the bus, for which it needs no driver; not there on other systems."""
+
+_NVIDIA = "0x10de"
+_DISPLAY = "0x03"
+"""How the PCI class of graphics and 3D cards begins; their sound has another."""
+
+_PATIENCE_S = 20
 
 
 @dataclass(frozen=True)
@@ -24,27 +37,73 @@ class Gpu:
     driver: str
 
 
-def installed_gpus() -> tuple[Gpu, ...]:
-    """The GPUs that the driver's own tool lists; empty where there is no driver."""
+@dataclass(frozen=True)
+class Driver:
+    """What NVIDIA's driver says.
+
+    Attributes
+    ----------
+    gpus : tuple of Gpu
+        Those it lists; none where there is no driver.
+    fault : str, optional
+        What its tool says instead of listing them.
+    """
+
+    gpus: tuple[Gpu, ...] = ()
+    fault: str | None = None
+
+
+@functools.cache
+def ask_driver() -> Driver:
+    """Ask the driver's own tool, once: a driver that is broken may take its time."""
     tool = shutil.which("nvidia-smi")
     if tool is None:
-        return ()
+        return Driver()
     try:
         done = subprocess.run(
             [tool, "--query-gpu=name,driver_version", "--format=csv,noheader"],
-            capture_output=True, text=True, check=True, timeout=20,
+            capture_output=True, text=True, check=False, timeout=_PATIENCE_S,
         )  # fmt: skip
-    except (OSError, subprocess.SubprocessError):
-        return ()
+    except OSError as error:
+        return Driver(fault=f"nvidia-smi cannot be run: {error.strerror}")
+    except subprocess.TimeoutExpired:
+        return Driver(fault=f"nvidia-smi does not answer within {_PATIENCE_S} s")
+    if done.returncode:
+        lines = (done.stdout + done.stderr).strip().splitlines()
+        said = lines[0].strip() if lines else f"exit code {done.returncode}"
+        return Driver(fault=f"nvidia-smi fails: {said}")
     rows = [line.rsplit(",", 1) for line in done.stdout.splitlines() if "," in line]
-    return tuple(Gpu(name.strip(), driver.strip()) for name, driver in rows)
+    return Driver(tuple(Gpu(name.strip(), driver.strip()) for name, driver in rows))
+
+
+def cards_on_the_bus() -> int:
+    """How many NVIDIA GPUs Linux sees, with a driver or without; 0 on other systems."""
+    return sum(
+        _number(device / "vendor") == _NVIDIA and _number(device / "class").startswith(_DISPLAY)
+        for device in _PCI.glob("*")
+    )
 
 
 def unused_gpu() -> str | None:
     """Why PyTorch cannot use a GPU that is here, and what to do; None if none lies idle."""
-    if torch.cuda.is_available() or not (gpus := installed_gpus()):
+    if torch.cuda.is_available():
         return None
-    gpu = gpus[0]
+    driver = ask_driver()
+    if driver.fault is not None:
+        # where the driver is broken nobody knows whether a GPU is there, and most times one is
+        return (
+            f"no GPU is used: {driver.fault.rstrip('.')}; restart the machine, or install NVIDIA's "
+            "driver again"
+        )
+    if not driver.gpus:
+        if (cards := cards_on_the_bus()) == 0:
+            return None
+        found = "an NVIDIA GPU is" if cards == 1 else f"{cards} NVIDIA GPUs are"
+        return (
+            f"{found} in this machine and not used: there is no driver for it; install NVIDIA's "
+            "driver, or let this container use it (docker run --gpus all)"
+        )
+    gpu = driver.gpus[0]
     if torch.version.cuda is None:
         return (
             f"{gpu.name} is not used: this PyTorch ({torch.__version__}) is built without CUDA; "
@@ -55,3 +114,20 @@ def unused_gpu() -> str | None:
         f"{gpu.driver}; its CUDA {torch.version.cuda} may need a newer driver, or "
         "CUDA_VISIBLE_DEVICES hides the GPU"
     )
+
+
+def no_answer(device: str) -> str | None:
+    """Why a GPU that PyTorch lists computes nothing: too old for it, say, or another's alone."""
+    try:
+        torch.ones(1, device=device).add(1).item()
+    except RuntimeError as error:
+        return f"device {device} does not compute: {first_line(error)}"
+    return None
+
+
+def _number(path: Path) -> str:
+    """What a file of the bus says; nothing where it may not be read, or the device has gone."""
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""

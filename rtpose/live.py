@@ -108,6 +108,8 @@ class Session:
             if result is not None and not self._paused.is_set():
                 self._take(result)
             elif self._last is not None:
+                if not self._paused.is_set():  # there the picture is meant to stand
+                    self._look_at_its_age(self._last)
                 self._view.show(self._last, self._hud())
             self._tell_now_and_then()
 
@@ -116,15 +118,17 @@ class Session:
         self._black = not (shown.frame.image[::8, ::8] >= _BLACK).any()
         self._draw(shown)
         self._last = shown
-        now_s = self._camera.now_s()
-        self._times.append(now_s)
-        self._age_ms = 1e3 * (now_s - shown.frame.time_s)
+        self._times.append(self._camera.now_s())
+        self._look_at_its_age(shown)
         self.shown += 1
         self._view.show(shown, self._hud())
         if self._saver:
             self._saver.write(result)
         with self._recording():
             self._recorder.write(shown)
+
+    def _look_at_its_age(self, shown: FrameResult) -> None:
+        self._age_ms = 1e3 * (self._camera.now_s() - shown.frame.time_s)
 
     @contextmanager
     def _recording(self) -> Iterator[None]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import importlib.util
 import json
 import os
 import warnings
@@ -23,8 +24,25 @@ _COMPILED = "compiled.blob"
 _MADE_FROM = "rtpose_made_from"
 """Where a graph says what it was converted from."""
 
+_RECIPE = "1"
+"""To be raised when how a network is traced, converted or compiled changes: with its own code, the
+libraries' versions and the options, which are in the keys as well, that is all its graph is of."""
+
 _HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
 """Of what is computed in float; what is in eight bits the graph says, see `rtpose.quantised`."""
+
+
+@functools.cache
+def why_no_openvino() -> str | None:
+    """What keeps OpenVINO from computing here, and what to do; None if it does."""
+    if importlib.util.find_spec("openvino") is None:
+        return "openvino is not installed; run: pip install openvino"
+    try:
+        # what is installed need not import, and what imports need not find its part for CPUs
+        capabilities()
+    except Exception as error:  # noqa: BLE001  whatever a library that is broken raises
+        return f"openvino cannot be used: {first_line(error)}; install it again"
+    return None
 
 
 def convert(network: nn.Module, example: Tensor, shape: Sequence[int]) -> Any:
@@ -44,6 +62,7 @@ def convert(network: nn.Module, example: Tensor, shape: Sequence[int]) -> Any:
     openvino.Model
     """
     key = {
+        "recipe": _RECIPE,
         "network": network_hash(network),
         "input": f"{str(example.dtype).removeprefix('torch.')} {tuple(shape)}",
         **{name: version(name) for name in ("openvino", "torch")},

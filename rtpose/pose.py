@@ -41,7 +41,8 @@ class Pose:
     Attributes
     ----------
     box : (4,) float32
-        x0, y0, x1, y1 in pixels of the frame.
+        x0, y0, x1, y1 in pixels of the frame, counted from its edge: a box around the top-left
+        pixel is 0, 0, 1, 1.
     score : float
         The detector's confidence, 0 to 1.
     joints : (K, 3) float32

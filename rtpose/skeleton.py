@@ -144,6 +144,7 @@ def find_skeleton(name: str, within: Skeleton) -> Skeleton:
     missing = [joint for joint in SKELETONS[name].joints if joint not in within.index]
     if missing:
         raise RtposeError(
-            f"skeleton {name}: this network ({within.name}) does not predict {', '.join(missing)}"
+            f"skeleton {name}: this network ({within.name}) does not predict "
+            f"{', '.join(missing)}; choose {within.name}"
         )
     return SKELETONS[name]

@@ -10,10 +10,35 @@ from rtpose.errors import RtposeError
 
 def partial_path(path: Path) -> Path:
     """Hidden name in the same folder for what becomes `path` when it is complete."""
-    # The process number keeps two runs to the same name from writing into one file. A long name
-    # is cut: file systems end at 255 bytes.
+    # The process number keeps two runs to the same name from writing into one file; in a
+    # container it may be that of a run which was killed, whose file is not to be written over.
+    # A long name is cut: file systems end at 255 bytes.
     stem = path.stem.encode()[:200].decode(errors="ignore")
-    return path.with_name(f".{stem}.partial-{os.getpid()}{path.suffix}")
+    return unused(path.with_name(f".{stem}.partial-{os.getpid()}{path.suffix}"))
+
+
+def settle(partial: Path, path: Path, overwrite: bool) -> Path:
+    """Give what is complete its name, or the next free one; say which.
+
+    The next one if somebody else has written to `path` meanwhile, and it may not be overwritten.
+
+    Raises
+    ------
+    OSError
+        If the file system refuses.
+    """
+    final = path if overwrite else unused(path)
+    partial.replace(final)
+    return final
+
+
+def unused(path: Path) -> Path:
+    """The path, or the first of its like with a number that is no file yet: a.png, a-2.png."""
+    candidate, number = path, 1
+    while candidate.exists():
+        number += 1
+        candidate = path.with_stem(f"{path.stem}-{number}")
+    return candidate
 
 
 def check_target(path: Path, overwrite: bool, source: Path | None = None) -> None:

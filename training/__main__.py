@@ -16,6 +16,7 @@ from rich.markdown import Markdown
 from rich.table import Table
 
 from rtpose.bench.accuracy import predict, score
+from rtpose.bench.evaluation import Split
 from rtpose.checkpoint import load_checkpoint, save_checkpoint
 from rtpose.datasets.find import find_dataset
 from rtpose.engines.eager import EagerEngine
@@ -30,13 +31,13 @@ from training.calibrate import calibration_error, fit_calibration, right_or_wron
 from training.centre import centre, watch_sums
 from training.compare import VARIANTS, markdown, write_results
 from training.compare import compare as run_comparison
-from training.config import TrainConfig, read_config
+from training.config import read_config
 from training.cut import cut as cut_network
-from training.data import report
+from training.data import report, training_people
 from training.detector import (
-    PARTIAL_SOURCES,
     DetectorConfig,
     Evaluation,
+    detector_labels,
     evaluate_detector,
     record_scores,
     split_pictures,
@@ -56,6 +57,12 @@ DataOption = Annotated[
     Path, typer.Option(help="Folder of a data set: COCO-format json, MPII, FLIC or LSP.")
 ]
 
+BoxesOption = Annotated[
+    Path,
+    typer.Option(
+        help="Folder with COCO-format train.json whose images say, of some, boxes_complete: true."
+    ),
+]
 
 ConfigArgument = Annotated[Path, typer.Argument(help="YAML file, see training/configs.")]
 RunOption = Annotated[Path, typer.Option(help="Folder for metrics and checkpoints.")]
@@ -81,7 +88,7 @@ def train(
     """Train a network; the best averaged weights stand in RUN/best.safetensors."""
     folder = RunFolder(run)
     with join_processes(device) as processes:
-        settings = _settings(config, folder, resume)
+        settings = read_config(config)
         fit(settings, data, folder, resume, start, processes=processes, minutes=minutes)
 
 
@@ -107,7 +114,7 @@ def distill(
     """Train a network on labels and on other networks' heatmaps."""
     folder = RunFolder(run)
     with join_processes(device) as processes:
-        settings = _settings(config, folder, resume)
+        settings = read_config(config)
         fit(settings, data, folder, resume, start, teacher, share, processes, minutes)
 
 
@@ -161,14 +168,6 @@ def compare(
     Console().print(Markdown(markdown(results)))
 
 
-def _settings(config: Path, folder: RunFolder, resume: bool) -> TrainConfig:
-    settings = read_config(config)
-    if resume or not folder.checkpoint.exists():
-        folder.path.mkdir(parents=True, exist_ok=True)
-        (folder.path / "config.yaml").write_text(config.read_text())
-    return settings
-
-
 @app.command("data")
 def tell_data(
     folder: Annotated[Path, typer.Argument(help="COCO-format json, MPII, FLIC or LSP.")],
@@ -197,7 +196,7 @@ def evaluate(
     engine = EagerEngine(checkpoint, device, flip_test)
     scored = predict(people, dataset.pictures, engine, skeleton)
     table = Table("source", "score", "people", "left out", "all", *COLUMNS)
-    for row in score(scored, skeleton):
+    for row in score(scored, skeleton, torso=Split(dataset, split).torso):
         table.add_row(
             row.source,
             row.measure,
@@ -212,13 +211,13 @@ def evaluate(
 @app.command()
 def detector(
     start: Annotated[Path, typer.Argument(help="A YOLO11 .pt that knows persons, or ours.")],
-    data: DataOption,
+    data: BoxesOption,
     out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
     size: Annotated[int, typer.Option(help="Longer side of pictures it is made for.")] = 416,
     confidence: Annotated[float, typer.Option(help="Least score it is made for.")] = 0.35,
 ) -> None:
     """Fine-tune a person detector, and score it on pictures that training never saw."""
-    labels = data / "train.json.gz"
+    labels = detector_labels(data, "train")
     made = train_detector(start, labels, data, out, DetectorConfig(), size, confidence)
     _report_detector(made, data)
 
@@ -226,11 +225,11 @@ def detector(
 @app.command()
 def quantise(
     start: Annotated[Path, typer.Argument(help="A person detector of ours.")],
-    data: DataOption,
+    data: BoxesOption,
     out: Annotated[Path, typer.Option(help="The .safetensors file to write.")],
 ) -> None:
     """Teach a person detector to answer in eight bits as in float, and score it."""
-    labels = data / "train.json.gz"
+    labels = detector_labels(data, "train")
     made = quantise_detector(start, labels, data, out, DetectorConfig(), EightBitConfig())
     _report_detector(made, data)
 
@@ -238,24 +237,28 @@ def quantise(
 @app.command()
 def score_detector(
     weights: Annotated[Path, typer.Argument(help="A YOLO11 .pt that knows persons, or ours.")],
-    data: DataOption,
+    data: BoxesOption,
     precision: Annotated[
         str | None, typer.Option(help="fp32, int8 or bf16; the quickest without it.")
     ] = None,
     coco: Annotated[
-        bool, typer.Option("--coco", help="On COCO's pictures of val, where some have no box.")
+        bool, typer.Option("--coco", help="On the pictures of val, where some have no box.")
     ] = False,
 ) -> None:
     """Score a person detector on the pictures that its training holds back."""
     if coco:
-        pictures = read_labels(data / "val.json.gz", data, PARTIAL_SOURCES)
+        left_out = DetectorConfig().left_out
+        everything = read_labels(detector_labels(data, "val"), data)
+        pictures = [p for p in everything if p.source not in left_out]
     else:
-        pictures = split_pictures(data / "train.json.gz", data, DetectorConfig()).held_back
+        labels = detector_labels(data, "train")
+        pictures = split_pictures(labels, data, DetectorConfig()).held_back
     _print_detector(evaluate_detector(weights, pictures, precision=precision))
 
 
 def _report_detector(path: Path, data: Path) -> None:
-    held_back = split_pictures(data / "train.json.gz", data, DetectorConfig()).held_back
+    labels = detector_labels(data, "train")
+    held_back = split_pictures(labels, data, DetectorConfig()).held_back
     found = evaluate_detector(path, held_back, precision="fp32")
     record_scores(path, found)
     _print_detector(found)
@@ -275,11 +278,14 @@ def calibrate(
     weights: Annotated[Path, typer.Argument(help="A .safetensors pose network; rewritten.")],
     data: DataOption,
 ) -> None:
-    """Measure on val what makes a network's scores chances, and what fewer bits need of it."""
+    """Measure what makes a network's scores chances, and what fewer bits need of it.
+
+    On the people that training chooses weights by: val, or what it holds back where there is none.
+    """
     checkpoint = load_checkpoint(weights)
     skeleton = checkpoint.skeleton
     dataset = find_dataset(data)
-    people = dataset.read("val", skeleton)
+    _, people = training_people(dataset, skeleton)
     names = eight_bit_convolutions(checkpoint.network)
     with watch_sums(checkpoint.network) as sums, watch_inputs(checkpoint.network, names) as seen:
         scored = predict(people, dataset.pictures, EagerEngine(checkpoint), skeleton)

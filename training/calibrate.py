@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import torch
 
-from rtpose.bench.accuracy import Scored
+from rtpose.bench.accuracy import TORSO_THRESHOLD, Scored
 from rtpose.checkpoint import Calibration
 from rtpose.metrics import torso_reference
 from rtpose.pose import FloatArray
 from rtpose.skeleton import Skeleton
-
-RIGHT_WITHIN = 0.2
-"""Torso lengths within which a joint counts as right, as in PCK@0.2."""
 
 
 def right_or_wrong(scored: Scored, skeleton: Skeleton) -> tuple[FloatArray, FloatArray]:
@@ -20,7 +17,7 @@ def right_or_wrong(scored: Scored, skeleton: Skeleton) -> tuple[FloatArray, Floa
     torso = torso_reference(people.joints, people.labelled, skeleton)
     apart = ((scored.joints[..., :2] - people.joints) ** 2).sum(axis=-1) ** 0.5
     counted = people.labelled & (torso > 0)[:, None]
-    right = apart <= RIGHT_WITHIN * torso[:, None]
+    right = apart <= TORSO_THRESHOLD * torso[:, None]
     return scored.joints[..., 2][counted], right[counted].astype("float32")
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rtpose.bench.accuracy import head_pck, overall, predict, torso_pck
-from rtpose.checkpoint import load_checkpoint
+from rtpose.bench.accuracy import Scored, head_pck, overall, predict, torso_pck
+from rtpose.checkpoint import Checkpoint, load_checkpoint
 from rtpose.datasets.find import find_dataset
 from rtpose.engines.eager import EagerEngine
 from rtpose.errors import RtposeError
@@ -83,7 +83,8 @@ def compare(
     """Train every variant with every seed, and score each on every split, without flip test.
 
     A run that is complete is not made again, one that was cut short goes on; what was scored is
-    kept beside the run. Returned is all that is in the folder, from earlier calls too.
+    kept beside the run. Returned is all that is in the folder, from earlier calls too, if they had
+    the same config.
 
     Parameters
     ----------
@@ -101,7 +102,8 @@ def compare(
     Raises
     ------
     RtposeError
-        If a variant is unknown, a split missing, or the skeleton lacks a joint of the table.
+        If a variant is unknown, a split missing, the skeleton lacks a joint of the table, or the
+        folder holds results of another config.
     """
     unknown = [name for name in variants if name not in VARIANTS]
     if unknown:
@@ -113,9 +115,14 @@ def compare(
             f"the paper's table needs joints that {skeleton.name} lacks ({min(absent)}): set "
             "network: {skeleton: body21}, mpii16 or lsp14"
         )
+    dataset = find_dataset(data)
+    people = {split: dataset.read(split, skeleton) for split in splits}
+    for done in sorted(out.glob("*/done")):
+        name, _, number = done.parent.name.rpartition("-")
+        RunFolder(done.parent).check_config(_own(config, name, int(number)))
     for seed in seeds:
         for name in variants:
-            own = replace(config, network=VARIANTS[name](config.network), seed=seed)
+            own = _own(config, name, seed)
             folder = RunFolder(out / f"{name}-{seed}")
             if not (folder.path / "done").exists():
                 alone = Processes(0, 1, device)
@@ -124,19 +131,24 @@ def compare(
             for split in splits:
                 kept = folder.path / f"score-{split}.json"
                 if not kept.exists():
-                    result = _score(name, seed, folder, data, split, device)
+                    checkpoint = load_checkpoint(folder.best)
+                    scored = predict(
+                        people[split], dataset.pictures, EagerEngine(checkpoint, device), skeleton
+                    )
+                    result = _result(name, seed, split, checkpoint, scored)
                     kept.write_text(json.dumps(vars(result)))
     found = [Result(**json.loads(path.read_text())) for path in out.glob("*/score-*.json")]
     order = list(VARIANTS)
     return sorted(found, key=lambda r: (r.split, order.index(r.variant), r.seed))
 
 
-def _score(name: str, seed: int, folder: RunFolder, data: Path, split: str, device: str) -> Result:
-    checkpoint = load_checkpoint(folder.best)
+def _own(config: TrainConfig, variant: str, seed: int) -> TrainConfig:
+    """The config of one of the compared runs."""
+    return replace(config, network=VARIANTS[variant](config.network), seed=seed)
+
+
+def _result(name: str, seed: int, split: str, checkpoint: Checkpoint, scored: Scored) -> Result:
     skeleton = checkpoint.skeleton
-    dataset = find_dataset(data)
-    people = dataset.read(split, skeleton)
-    scored = predict(people, dataset.pictures, EagerEngine(checkpoint, device), skeleton)
     pckh = head_pck(scored, skeleton)
     return Result(
         name,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import json
 import typing
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -145,7 +146,7 @@ def read_config(path: Path) -> TrainConfig:
     ------
     RtposeError
         If the file is missing or not YAML, or a key is unknown (the nearest valid one is named),
-        missing or of the wrong type.
+        missing, of the wrong type or out of range.
     """
     try:
         mapping = yaml.safe_load(path.read_text())
@@ -153,7 +154,62 @@ def read_config(path: Path) -> TrainConfig:
         raise RtposeError(f"{path}: no such config file") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RtposeError(f"{path}: not readable as YAML: {error}") from error
-    return parse(TrainConfig, mapping, str(path))
+    config = parse(TrainConfig, mapping, str(path))
+    check_ranges(config, str(path))
+    return config
+
+
+def write_config(config: TrainConfig, path: Path) -> None:
+    """Write all settings, defaults too, so that `read_config` gives the same again."""
+    plain = json.loads(json.dumps(dataclasses.asdict(config)))  # lists instead of tuples
+    path.write_text(yaml.safe_dump(plain, sort_keys=False))
+
+
+def check_ranges(config: TrainConfig, where: str) -> None:
+    """Refuse numbers that training could do nothing with.
+
+    Raises
+    ------
+    RtposeError
+        Naming the first, after `where`.
+    """
+    if not config.phases:
+        raise RtposeError(f"{where}: phases: give at least one {{size: ..., images: ...}}")
+    least: list[tuple[str, float, float]] = [
+        *((f"phases[{i}]: images", phase.images, 1) for i, phase in enumerate(config.phases)),
+        ("batch", config.batch, 1),
+        ("absent_weight", config.absent_weight, 0),
+        ("optimiser: rate", config.optimiser.rate, 0),
+        ("optimiser: warmup_steps", config.optimiser.warmup_steps, 0),
+        ("data: teacher_weight", config.data.teacher_weight, 0),
+        *((f"data: source_weights.{k}", v, 0) for k, v in config.data.source_weights.items()),
+    ]
+    for name, value, limit in least:
+        if not value >= limit:
+            raise RtposeError(f"{where}: {name}: must be at least {limit}, not {value}")
+    if not config.sigma > 0:
+        raise RtposeError(f"{where}: sigma: must be above 0, not {config.sigma}")
+
+
+def first_difference(old: object, new: object) -> str | None:
+    """The first setting in which two configs differ, as "key was this, now that"; None if none."""
+    return next(_differences(old, new, ""), None)
+
+
+def _differences(old: object, new: object, where: str) -> Iterator[str]:
+    if dataclasses.is_dataclass(old) and dataclasses.is_dataclass(new):
+        for spec in dataclasses.fields(old):
+            pair = getattr(old, spec.name), getattr(new, spec.name)
+            yield from _differences(*pair, f"{where}: {spec.name}" if where else spec.name)
+    elif isinstance(old, tuple) and isinstance(new, tuple) and len(old) == len(new):
+        for i, pair in enumerate(zip(old, new, strict=True)):
+            yield from _differences(*pair, f"{where}[{i}]")
+    elif old != new:
+        yield f"{where} was {_shown(old)}, now {_shown(new)}"
+
+
+def _shown(value: object) -> str:
+    return f"{len(value)} entries" if isinstance(value, tuple) else repr(value)
 
 
 def parse(cls: type[T], mapping: object, where: str) -> T:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import datetime
 import logging
-import math
 import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, replace
@@ -17,12 +16,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from rtpose.datasets.find import find_dataset
 from rtpose.detector import Detector, PersonDetector, load_detector
 from rtpose.errors import RtposeError
 from rtpose.geometry import box_iou
 from rtpose.offline import import_ultralytics
 from rtpose.yolo import DetectorInfo, load_model, person_only, save_model, trim_yaml
 from training.average_precision import DetectionScores, score_detections
+from training.config import OptimiserConfig
 from training.detector_data import (
     LabelledPicture,
     add_boxes,
@@ -30,14 +31,9 @@ from training.detector_data import (
     read_labels,
     split_by_scene,
 )
+from training.optimisers import learning_rate
 
 log = logging.getLogger(__name__)
-
-COMPLETE_SOURCES = ("human_v2", "inria_negative")
-"""Sets in which everybody has a box: the only ones that can say how good a detector is."""
-
-PARTIAL_SOURCES = ("coco", "coco_416", "coco_lowres")
-"""Sets with boxes only for people of five joints or more."""
 
 LOG_EVERY = 10
 """Steps between two lines on the log."""
@@ -47,8 +43,8 @@ LOSS_GAINS = SimpleNamespace(box=7.5, cls=0.5, dfl=1.5)
 
 
 @dataclass(frozen=True, slots=True)
-class DetectorConfig:
-    """How to fine-tune.
+class LessonConfig:
+    """How a detector is taught, whatever it learns from.
 
     Attributes
     ----------
@@ -62,16 +58,8 @@ class DetectorConfig:
         Chance that an example is four pictures in one.
     ema : float
         Decay of the averaged weights, which are what is kept.
-    blend : float
-        Share of the fine-tuned weights in what is written, the rest being the start's. Halfway
-        keeps what the new pictures teach and forgets less of COCO than fine-tuning alone
-        (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
-    held_back, chosen_on : int
-        Pictures of the complete sets kept for the final figures, and for choosing the checkpoint.
-    choose_every : int
-        Steps between two candidates.
     seed : int
-        Decides the split and every random draw.
+        Decides every random draw, and the split.
     threads : int
         CPU threads of torch.
     """
@@ -82,12 +70,33 @@ class DetectorConfig:
     sizes: tuple[int, ...] = (320, 352, 384, 416)
     mosaic: float = 0.3
     ema: float = 0.98
+    seed: int = 0
+    threads: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class DetectorConfig(LessonConfig):
+    """How to fine-tune.
+
+    Attributes
+    ----------
+    blend : float
+        Share of the fine-tuned weights in what is written, the rest being the start's. Halfway
+        keeps what the new pictures teach and forgets less of COCO than fine-tuning alone
+        (Wortsman et al., "Robust fine-tuning of zero-shot models", CVPR 2022).
+    held_back, chosen_on : int
+        Pictures of the complete sets kept for the final figures, and for choosing the checkpoint.
+    choose_every : int
+        Steps between two candidates.
+    left_out : tuple of str
+        Sources not to learn from: sets made for poses, most of whose people have no box.
+    """
+
     blend: float = 0.5
     held_back: int = 300
     chosen_on: int = 120
     choose_every: int = 60
-    seed: int = 0
-    threads: int = 1
+    left_out: tuple[str, ...] = ("buffy", "lsp_train", "lspet", "stanford40", "studio")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -115,22 +124,57 @@ class Evaluation:
 
 
 def split_pictures(labels: Path, pictures: Path, config: DetectorConfig) -> DetectorSplit:
-    """Split the pictures that carry boxes; only complete sets are chosen on and reported on."""
+    """Split the pictures; only those in which everybody has a box can say how good a detector is.
+
+    Of each source a part of these is held back, a third at most, and of the rest a part is chosen
+    on.
+
+    Raises
+    ------
+    RtposeError
+        If the labels cannot be read, or too few pictures say that everybody in them has a box.
+    """
     held: list[LabelledPicture] = []
     choose: list[LabelledPicture] = []
-    train = read_labels(labels, pictures, PARTIAL_SOURCES)
-    complete = [read_labels(labels, pictures, (source,)) for source in COMPLETE_SOURCES]
-    total = sum(map(len, complete))
-    for pictures_of_one in complete:
-        if not pictures_of_one:
-            continue
-        share = len(pictures_of_one) / total
-        rest, back = split_by_scene(pictures_of_one, round(config.held_back * share), config.seed)
-        rest, chosen = split_by_scene(rest, round(config.chosen_on * share), config.seed + 1)
-        held += back
-        choose += chosen
-        train += rest
+    usable = [p for p in read_labels(labels, pictures) if p.source not in config.left_out]
+    train = [p for p in usable if not p.complete]
+    complete = [p for p in usable if p.complete]
+    for source in sorted({p.source for p in complete}):
+        of_one = [p for p in complete if p.source == source]
+        for count, kept, seed in (
+            (config.held_back, held, config.seed),
+            (config.chosen_on, choose, config.seed + 1),
+        ):
+            wanted = min(round(count * sum(p.source == source for p in complete) / len(complete)),
+                         len(of_one) // 3)  # fmt: skip
+            of_one, back = split_by_scene(of_one, wanted, seed)
+            kept += back
+        train += of_one
+    for part, purpose in ((choose, "choose weights by"), (held, "score a detector on")):
+        if not any(len(picture.boxes) for picture in part):
+            raise RtposeError(
+                f"{labels}: nothing to {purpose}: of {len(usable)} pictures {len(complete)} say "
+                '"boxes_complete": true; say so of each in which everybody has a box, some dozens '
+                "at least"
+            )
     return DetectorSplit(train, choose, held)
+
+
+def detector_labels(data: Path, split: str) -> Path:
+    """The labels of a split that a detector can learn from.
+
+    Raises
+    ------
+    RtposeError
+        If there are none: only COCO's format tells of people without joints.
+    """
+    dataset = find_dataset(data)
+    if split not in dataset.coco:
+        raise RtposeError(
+            f"{data}: a detector learns from {split}.json (or .json.gz) in COCO's format; here is "
+            f"{dataset.format}, {', '.join(dataset.splits)}"
+        )
+    return dataset.coco[split]
 
 
 def train_detector(
@@ -208,8 +252,15 @@ def evaluate_detector(
     sizes : tuple of int
     precision : str, optional
         See `load_detector`.
+
+    Raises
+    ------
+    RtposeError
+        If nobody is in them.
     """
     of_nobody = [p for p in pictures if not len(p.boxes)]
+    if len(of_nobody) == len(pictures):
+        raise RtposeError(f"nobody to find: none of {len(pictures)} pictures has a person's box")
     found = {}
     for size in sizes:
         network = load_detector(detector, "cpu", size, precision=precision)
@@ -343,11 +394,9 @@ def average_into(average: nn.Module, model: nn.Module, step: int, ema: float) ->
 
 
 def rate_share(step: int, steps: int) -> float:
-    """Share of the peak learning rate at a step: see `DetectorConfig.learning_rate`."""
-    warm = max(1, steps // 20)
-    if step < warm:
-        return (step + 1) / warm
-    return 0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * (step - warm) / max(1, steps - warm)))
+    """Share of the peak learning rate at a step: see `LessonConfig.learning_rate`."""
+    shape = OptimiserConfig(rate=1.0, warmup_steps=max(1, steps // 20), final=0.01)
+    return learning_rate(shape, step, steps)
 
 
 def stack_pictures(images: list[Any]) -> Tensor:

@@ -53,17 +53,16 @@ class LabelledPicture:
         return image
 
 
-def read_labels(labels: Path, pictures: Path, sources: tuple[str, ...]) -> list[LabelledPicture]:
-    """Read the pictures of some sources from COCO-format json (or json.gz).
+def read_labels(labels: Path, pictures: Path) -> list[LabelledPicture]:
+    """Read all pictures of COCO-format json (or json.gz), those without people too.
 
     Parameters
     ----------
     labels : Path
-        The json; each image names its ``source`` and says whether its ``boxes_complete``.
+        The json; an image may name its ``source``, and is taken for one in which people lack a
+        box unless it says ``"boxes_complete": true``.
     pictures : Path
         Folder that the file names are relative to, or that holds one of the labels' own name.
-    sources : tuple of str
-        Those to read; pictures without people are kept.
 
     Raises
     ------
@@ -83,14 +82,13 @@ def read_labels(labels: Path, pictures: Path, sources: tuple[str, ...]) -> list[
             LabelledPicture(
                 pictures / image["file_name"],
                 np.array(boxes[image["id"]], np.float32).reshape(-1, 4),
-                image["source"],
-                bool(image["boxes_complete"]),
+                image.get("source", labels.name),
+                bool(image.get("boxes_complete")),
             )
             for image in data["images"]
-            if image["source"] in sources
         ]
     except (KeyError, TypeError) as error:
-        raise RtposeError(f"{labels}: not COCO format with sources (no {error})") from error
+        raise RtposeError(f"{labels}: not COCO format (no {error})") from error
 
 
 def split_by_scene(

@@ -30,6 +30,7 @@ from rtpose.yolo import (
 from training.detector import (
     LOG_EVERY,
     DetectorConfig,
+    LessonConfig,
     average_into,
     rate_share,
     split_pictures,
@@ -40,8 +41,8 @@ log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
-class EightBitConfig:
-    """How to teach; steps, batch, learning_rate, ema, seed, threads as in `DetectorConfig`.
+class EightBitConfig(LessonConfig):
+    """How to teach to answer in eight bits.
 
     Attributes
     ----------
@@ -50,14 +51,7 @@ class EightBitConfig:
     """
 
     steps: int = 200
-    batch: int = 16
-    learning_rate: float = 1e-4
-    sizes: tuple[int, ...] = (320, 352, 384, 416)
-    mosaic: float = 0.3
-    ema: float = 0.98
     measured_on: int = 100
-    seed: int = 0
-    threads: int = 1
 
 
 def quantise_detector(

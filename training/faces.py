@@ -11,15 +11,12 @@ from numpy.typing import NDArray
 
 from rtpose.datasets.people import People
 from rtpose.skeleton import Skeleton
-from training.trust import own_teacher
+from training.trust import SURE, own_teacher
 
 FACE = ("nose", "left_eye", "right_eye")
 """What is hidden together; ears may be seen from behind."""
 
 _TORSO = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
-
-_SURE = 0.4
-"""Least score of the teacher's shoulders and hips."""
 
 _TURNED = 0.35
 """Least width of the shoulders, across the torso and over its length, of somebody seen from behind
@@ -54,7 +51,7 @@ def faceless(people: People, skeleton: Skeleton) -> NDArray[np.bool_]:
     across = shoulders[:, 0] - shoulders[:, 1]
     # positive where the left shoulder is at the right of the spine, as of people who face us
     facing = up[:, 0] * across[:, 1] - up[:, 1] * across[:, 0]
-    sure = (teacher[:, torso, 2] > _SURE).all(axis=1)
+    sure = (teacher[:, torso, 2] > SURE).all(axis=1)
     turned = sure & (facing < -_TURNED * (up**2).sum(axis=1))
     behind = turned & ~has_face & (teacher[:, face[0], 2] < _UNSURE_NOSE)
     return np.asarray(left_out | behind)

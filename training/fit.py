@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import difflib
 import json
 import logging
 import math
@@ -10,20 +11,23 @@ from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
-from rtpose.bench.accuracy import overall, predict, torso_pck
+import numpy as np
+
+from rtpose.bench.accuracy import Scored, overall, predict, torso_pck
 from rtpose.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from rtpose.datasets.find import find_dataset
-from rtpose.datasets.people import count_sources
+from rtpose.datasets.people import People, count_sources
 from rtpose.engines.eager import EagerEngine
 from rtpose.engines.select import select_engine
 from rtpose.errors import RtposeError
 from rtpose.network import DCHourglass
 from rtpose.pictures import write_picture
-from rtpose.skeleton import SKELETONS
-from training.batches import crops_reader, stream_batches
-from training.config import TrainConfig
+from rtpose.skeleton import SKELETONS, Skeleton
+from training.batches import crops_reader, draw_chances, stream_batches
+from training.config import DataConfig, TrainConfig
 from training.curves import draw_curves
 from training.data import training_people
+from training.interrupt import noted_interrupt
 from training.live import live_table, log_progress
 from training.parallel import ALONE, Processes
 from training.run import RunFolder
@@ -51,9 +55,9 @@ def fit(
 ) -> dict[str, float]:
     """Train, and keep in the run folder all that tells how it went.
 
-    The folder gets metrics.csv, scores.csv, a TensorBoard log, curves.png, augmented.jpg (the
-    first batch), predictions.jpg and worst.jpg of the validation people, last.pt to go on from,
-    best.safetensors to use.
+    The folder gets config.yaml, metrics.csv, scores.csv, a TensorBoard log, curves.png,
+    augmented.jpg (the first batch), predictions.jpg and worst.jpg of the validation people, last.pt
+    to go on from, best.safetensors to use.
 
     Parameters
     ----------
@@ -83,11 +87,15 @@ def fit(
     Raises
     ------
     RtposeError
-        If the folder holds a run already and `resume` is not said, or anything given is missing,
-        damaged or does not fit.
+        If the folder holds a run already and `resume` is not said, or one of another config, or
+        anything given is missing, damaged or does not fit.
     """
     if folder.checkpoint.exists() and not resume:
         raise RtposeError(f"{folder.path}: holds a run already; give --resume or another --run")
+    if resume and not folder.checkpoint.exists():
+        raise RtposeError(f"{folder.checkpoint}: nothing to resume from")
+    if resume:
+        folder.check_config(config)
     skeleton = SKELETONS[config.network.skeleton]
     beginning = load_checkpoint(start).network if start else None
     guides = load_teachers(teachers, teachers_share, config, processes.device) if teachers else None
@@ -96,6 +104,8 @@ def fit(
     with processes.first_goes_ahead():
         people, val = training_people(dataset, skeleton)
         log.info("people to learn from: %s", count_sources(people))
+        check_sources(config.data, people)
+        measured = measured_sources(val, skeleton)
         cache = folder.path.parent / "cache"
         store = open_store(
             people, pictures, cache, config.data.teacher_weight, config.data.disputed
@@ -105,15 +115,8 @@ def fit(
         engine = EagerEngine(Checkpoint(network, skeleton, size), processes.device)
         scored = predict(val, pictures, engine, skeleton)
         each = {
-            source: overall(torso_pck(scored.of_source(source), skeleton))
-            for source in dict.fromkeys(val.sources)
+            source: overall(torso_pck(scored.of_source(source), skeleton)) for source in measured
         }
-        each = {source: value for source, value in each.items() if not math.isnan(value)}
-        if not each:
-            raise RtposeError(
-                "nobody to choose weights by: no validation person has both right shoulder and "
-                "left hip labelled, whose distance PCK is measured in"
-            )
         for name, rows in (
             ("predictions", even_rows(scored, _SHOWN)),
             ("worst", worst_rows(scored, skeleton, _SHOWN)),
@@ -131,8 +134,9 @@ def fit(
         }
         save_checkpoint(folder.best, Checkpoint(network, skeleton, size, about=about))
 
-    folder.path.mkdir(parents=True, exist_ok=True)
     if processes.first:
+        if not resume:
+            folder.keep_config(config)
         reader = crops_reader(store, "cpu")
         shown = next(stream_batches(store, reader, skeleton, config, 0, config.phases[0].size))
         write_picture(folder.path / "augmented.jpg", batch_sheet(shown, skeleton))
@@ -155,7 +159,8 @@ def fit(
             show(progress)
 
         pace = Pace(stop_s=minutes * 60)
-        return train(
+        interrupted = stack.enter_context(noted_interrupt())
+        scores = train(
             config,
             store,
             folder,
@@ -167,7 +172,54 @@ def fit(
             processes,
             pace,
             report,
+            interrupted,
         )
+    if interrupted():
+        raise KeyboardInterrupt  # after all was saved; who called must not go on
+    return scores
+
+
+def check_sources(config: DataConfig, people: People) -> None:
+    """Warn of sources that a config names and that nobody is of; their settings do nothing.
+
+    Raises
+    ------
+    RtposeError
+        If nobody is left to be drawn.
+    """
+    here = list(dict.fromkeys(people.sources))
+    for name in dict.fromkeys((*config.source_weights, *config.disputed)):
+        if name not in here:
+            near = difflib.get_close_matches(name, here, n=1, cutoff=0.0)[0]
+            log.warning("the config's data: nobody to learn from is of %r; nearest: %r", name, near)
+    if not draw_chances(people.sources, config.source_weights).any():
+        raise RtposeError(
+            "the config's data: source_weights: all of the people's sources "
+            f"({', '.join(here)}) weigh 0"
+        )
+
+
+def measured_sources(people: People, skeleton: Skeleton) -> list[str]:
+    """Sources of which somebody has what PCK counts and is measured in.
+
+    Raises
+    ------
+    RtposeError
+        If there is none.
+    """
+    # were all joints found where they are labelled
+    perfect = Scored(np.insert(people.joints, 2, 1, axis=-1), people)
+    counted = [
+        source
+        for source in dict.fromkeys(people.sources)
+        if not math.isnan(overall(torso_pck(perfect.of_source(source), skeleton)))
+    ]
+    if not counted:
+        raise RtposeError(
+            "nobody to choose weights by: no validation person has both right shoulder and "
+            "left hip labelled, whose distance PCK is measured in"
+        )
+    return counted
 
 
 def load_teachers(

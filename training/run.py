@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import torch
 
 from rtpose.errors import RtposeError
+from training.config import TrainConfig, first_difference, read_config, write_config
 
 
 @dataclass(frozen=True)
@@ -22,6 +24,11 @@ class RunFolder:
     def checkpoint(self) -> Path:
         """Everything needed to go on."""
         return self.path / "last.pt"
+
+    @property
+    def config(self) -> Path:
+        """What it was made with."""
+        return self.path / "config.yaml"
 
     @property
     def best(self) -> Path:
@@ -57,6 +64,32 @@ class RunFolder:
             raise RtposeError(f"{self.checkpoint}: not a checkpoint of this program")
         return state
 
+    def keep_config(self, config: TrainConfig) -> None:
+        """Write down what a new run is made with."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        write_config(config, self.config)
+
+    def check_config(self, config: TrainConfig) -> None:
+        """Tell whether the run was made with this config.
+
+        Raises
+        ------
+        RtposeError
+            If it was not, or did not write down with which.
+        """
+        changed = first_difference(read_config(self.config), config)
+        if changed:
+            raise RtposeError(
+                f"{self.config}: {changed}; a run goes on with the settings that it began with: "
+                f"for others, a longer run too, begin a new one (train --start {self.best} "
+                "begins with these weights)"
+            )
+
+    def forget_after(self, step: int) -> None:
+        """Drop the lines of later steps: of a run that was killed after its last checkpoint."""
+        for path in (self.metrics, self.scores):
+            _keep(path, step)
+
     def log(self, row: dict[str, float]) -> None:
         """Add a line to the metrics."""
         _append(self.metrics, row)
@@ -77,7 +110,7 @@ class RunFolder:
                     writer.add_scalar(f"{group}/{name}", value, int(row["step"]))
 
 
-def _append(path: Path, row: dict[str, float]) -> None:
+def _append(path: Path, row: Mapping[str, float | str]) -> None:
     """A line of CSV, with a header before the first."""
     new = not path.exists()
     with path.open("a", newline="") as file:
@@ -85,3 +118,20 @@ def _append(path: Path, row: dict[str, float]) -> None:
         if new:
             writer.writeheader()
         writer.writerow(row)
+
+
+def _keep(path: Path, step: int) -> None:
+    """Keep the lines of CSV up to a step; no file where there is none."""
+    if not path.exists():
+        return
+    with path.open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    partial = path.with_suffix(".partial")
+    partial.unlink(missing_ok=True)
+    for row in rows:
+        if int(row["step"]) <= step:
+            _append(partial, row)
+    if partial.exists():
+        partial.replace(path)
+    else:
+        path.unlink()

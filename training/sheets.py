@@ -71,7 +71,8 @@ def predictions_sheet(
         joints = scored.joints[i].copy()
         joints[:, :2] = _moved(joints[:, :2], to_tile)
         truth = _moved(scored.people.joints[i], to_tile)
-        _draw(tile, joints, skeleton)
+        # all of them: squared error's scores are near 0.01 even where they are right
+        _draw(tile, joints, skeleton, min_score=0.0)
         for k in np.flatnonzero(scored.people.labelled[i]):
             start, end = (tuple(int(v) for v in p) for p in (joints[k, :2], truth[k]))
             cv2.line(tile, start, end, (255, 255, 255), 1, cv2.LINE_AA)
@@ -88,15 +89,15 @@ def batch_sheet(batch: Batch, skeleton: Skeleton, columns: int = 8) -> Image:
         tile = np.asarray(cv2.resize(tile, (_TILE, _TILE)), dtype=np.uint8)
         places = ((joints + 0.5) * zoom - 0.5).cpu().numpy()
         known = (weights > 0).float().cpu().numpy()
-        _draw(tile, np.concatenate([places, known[:, None]], axis=1), skeleton)
+        _draw(tile, np.concatenate([places, known[:, None]], axis=1), skeleton, min_score=0.5)
         tiles.append(tile)
     return _grid(tiles, columns)
 
 
-def _draw(tile: Image, joints: FloatArray, skeleton: Skeleton) -> None:
+def _draw(tile: Image, joints: FloatArray, skeleton: Skeleton, min_score: float) -> None:
     box = np.array([0, 0, _TILE, _TILE], np.float32)
     pose = Pose(box, 1.0, joints.astype(np.float32))
-    draw_poses(tile, [pose], skeleton, min_score=0.2, predicted=skeleton)
+    draw_poses(tile, [pose], skeleton, min_score=min_score, predicted=skeleton)
 
 
 def _moved(points: FloatArray, matrix: NDArray[np.float64]) -> FloatArray:

@@ -20,6 +20,7 @@ from rtpose.datasets.people import People
 from rtpose.errors import RtposeError
 from rtpose.geometry import crop_squares, cut_crops, to_crops
 from rtpose.pictures import read_picture
+from rtpose.pose import Image
 from training.trust import trusted_joints
 
 log = logging.getLogger(__name__)
@@ -81,6 +82,7 @@ def open_store(
     RtposeError
         If no picture at all can be used. Single ones that are missing, broken or of another size
         than their labels say are left out; their names stand in ``<map>.json``.
+        When one of these has come since, all are cut anew.
     """
     key = hashlib.sha256()
     key.update(json.dumps([people.pictures, STORE_SIDE, STORE_MARGIN]).encode())
@@ -88,7 +90,7 @@ def open_store(
     if people.sizes is not None:
         key.update(people.sizes.tobytes())
     path = cache / f"crops-{key.hexdigest()[:16]}.npy"
-    if not path.exists():
+    if not path.exists() or _has_come(people, pictures, path):
         _cut(people, pictures, path)
     bad = set(json.loads(path.with_suffix(".json").read_text()))
     if bad:
@@ -106,6 +108,21 @@ def open_store(
     return Store(crops, in_square, weights * inside, people)
 
 
+def _has_come(people: People, pictures: Path, path: Path) -> bool:
+    """Whether a picture that was missing or broken when the map was made can be used now."""
+    rows = {name: row for row, name in enumerate(people.pictures)}
+    bad = json.loads(path.with_suffix(".json").read_text())
+    return any(_read(people, rows[name], pictures) is not None for name in bad)
+
+
+def _read(people: People, row: int, pictures: Path) -> Image | None:
+    """A person's picture; None where it is missing, broken or not the one that was labelled."""
+    image = read_picture(pictures / people.pictures[row])
+    if image is None or people.labelled_size(row) not in (None, image.shape[1::-1]):
+        return None
+    return image
+
+
 def _cut(people: People, pictures: Path, path: Path) -> None:
     squares = crop_squares(people.boxes, STORE_MARGIN)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -118,8 +135,8 @@ def _cut(people: People, pictures: Path, path: Path) -> None:
     for i, picture in enumerate(track(people.pictures, "cutting out people")):
         if picture != name:
             name = picture
-            image = read_picture(pictures / name)
-        if image is None or people.labelled_size(i) not in (None, image.shape[1::-1]):
+            image = _read(people, i, pictures)
+        if image is None:
             bad.add(name)
             continue
         out[row] = cut_crops(image, squares[i : i + 1], STORE_SIDE)[0]
@@ -128,5 +145,7 @@ def _cut(people: People, pictures: Path, path: Path) -> None:
         partial.unlink()
         raise RtposeError(f"{pictures}: none of {len(bad)} pictures can be used, e.g. {min(bad)}")
     out.flush()
+    # an old map's rows would not be those that the new list says
+    path.unlink(missing_ok=True)
     path.with_suffix(".json").write_text(json.dumps(sorted(bad)))
     partial.rename(path)

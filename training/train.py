@@ -34,6 +34,13 @@ SaveBest = Callable[[DCHourglass, int, dict[str, float]], None]
 _SETTLING_BATCHES = 20
 """After as many the loss no longer changes."""
 
+EVALUATIONS = 10
+"""In each phase, evenly."""
+
+EVALUATE_STEPS = (_SETTLING_BATCHES, 5000)
+"""At least and at most between two: settling should not cost more than learning, and a long phase
+should not keep its first weights back for a day."""
+
 
 @dataclass(frozen=True)
 class Pace:
@@ -41,7 +48,6 @@ class Pace:
 
     report_s: float = 30.0
     save_s: float = 240.0
-    evaluate_s: float = 600.0
     stop_s: float = math.inf
 
 
@@ -104,6 +110,17 @@ def phase_starts(phases: tuple[PhaseConfig, ...], batch: int) -> list[int]:
     for phase in phases:
         starts.append(starts[-1] + max(phase.images // batch, 1))
     return starts
+
+
+def evaluated_at(step: int, first: int, end: int) -> bool:
+    """Whether weights are evaluated after so many steps, in a phase from `first` to `end`.
+
+    By steps and not by the clock: which weights are the best must not depend on how fast a
+    machine is, nor on how often a run was stopped.
+    """
+    least, most = EVALUATE_STEPS
+    apart = min(max(math.ceil((end - first) / EVALUATIONS), least), most)
+    return step == end or (step - first) % apart == 0
 
 
 @torch.no_grad()
@@ -206,8 +223,9 @@ def train(
     processes: Processes = ALONE,
     pace: Pace = Pace(),
     report: Callable[[Progress], None] = lambda progress: None,
+    interrupted: Callable[[], bool] = lambda: False,
 ) -> dict[str, float]:
-    """Train to the end of the config's phases, or until `pace` says stop.
+    """Train to the end of the config's phases, or until `pace` or `interrupted` says stop.
 
     Parameters
     ----------
@@ -216,7 +234,7 @@ def train(
         People to learn from.
     run : RunFolder
     evaluate : callable
-        Scores the averaged weights, settled; called now and then and at the end.
+        Scores the averaged weights, settled; called where `evaluated_at` says so.
     save_best : callable
         Called with the averaged network, the crop size and its scores whenever the first of the
         scores is the best so far.
@@ -231,6 +249,8 @@ def train(
     pace : Pace
     report : callable
         Told how far it is, every `pace.report_s`.
+    interrupted : callable
+        Whether to save and stop, asked after each step.
 
     Raises
     ------
@@ -266,10 +286,12 @@ def train(
     step, best = 0, -math.inf
     if resume:
         step, best = restore(run.load(), network, average, optimisers)
+    if processes.first:
+        run.forget_after(step)
 
     scores: dict[str, float] = {}
     losses: list[float] = []
-    began = saved = evaluated = reported = time.monotonic()
+    began = saved = reported = time.monotonic()
     for number, phase in enumerate(config.phases):
         if step >= starts[number + 1]:
             continue
@@ -307,7 +329,7 @@ def train(
             step += 1
             update_average(average, network, config.optimiser.ema_decay, step)
             now = time.monotonic()
-            stop = processes.first_says(now - began >= pace.stop_s)
+            stop = processes.first_says(now - began >= pace.stop_s or interrupted())
             last = step == starts[number + 1]
             if not processes.first:
                 if stop:
@@ -328,7 +350,7 @@ def train(
                     )
                 )
                 losses, reported = [], now
-            if now - evaluated >= pace.evaluate_s or last:
+            if evaluated_at(step, starts[number], starts[number + 1]):
                 ahead = stream_batches(store, crops_of, skeleton, config, step, phase.size)
                 settled = settle(average, (batch.pictures for batch in ahead))
                 scores = evaluate(settled, phase.size)
@@ -339,7 +361,7 @@ def train(
                     save_best(settled, phase.size, scores)
                     # at once: a run that is killed now must not forget how good these are
                     saved = -math.inf
-                evaluated = reported = time.monotonic()
+                reported = time.monotonic()
                 losses = []
             if now - saved >= pace.save_s or last or stop:
                 run.save(snapshot(step, best, network, average, optimisers))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from rtpose.datasets.people import People
 
-_SURE = 0.4
+SURE = 0.4
 """Least score of a teacher's joint that is worth an argument."""
 
 _APART = 0.1
@@ -38,7 +38,7 @@ def trusted_joints(
     sure teacher contradicts is dropped, for one of the two is wrong; and where they are at odds
     about the whole person, all labels of that person are.
     """
-    sure = people.teacher[..., 2] > _SURE
+    sure = people.teacher[..., 2] > SURE
     doubtful = np.isin(people.sources, disputed)
     conflict = doubtful[:, None] & (sure & _elsewhere(people) | _at_odds(people)[:, None])
     teacher = own_teacher(people)
@@ -49,7 +49,7 @@ def trusted_joints(
 
 def own_teacher(people: People) -> NDArray[np.float32]:
     """The teacher's joints, (N, K, 3), all 0 for those in whose place it saw somebody else."""
-    places, sure = people.teacher[..., :2], people.teacher[..., 2] > _SURE
+    places, sure = people.teacher[..., :2], people.teacher[..., 2] > SURE
     low, high = people.boxes[:, None, :2], people.boxes[:, None, 2:]
     beyond = np.maximum(low - places, places - high).max(axis=-1)
     outside = _share(beyond > _far(people), sure) > _OUTSIDE
@@ -59,7 +59,7 @@ def own_teacher(people: People) -> NDArray[np.float32]:
 
 def _at_odds(people: People) -> NDArray[np.bool_]:
     """On whom human and teacher disagree altogether, (N,)."""
-    both = people.labelled & (people.teacher[..., 2] > _SURE)
+    both = people.labelled & (people.teacher[..., 2] > SURE)
     enough = both.sum(axis=1) >= _LEAST_SHARED
     return np.asarray(enough & (_share(_elsewhere(people), both) > _AT_ODDS))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -93,6 +93,14 @@ class Found:
     joints: FloatArray
     scores: FloatArray
 
+    def and_in(self, other: Found) -> Found:
+        """With those found in other pictures."""
+        return Found(
+            self.pictures + other.pictures,
+            np.concatenate([self.joints, other.joints]),
+            np.concatenate([self.scores, other.scores]),
+        )
+
 
 REFINEMENTS: dict[str, Refine] = {
     "none": unrefined,
@@ -159,7 +167,7 @@ def predict_variants(people: People, pictures: Path, estimator: Estimator) -> di
 def predict_found(
     people: People, pictures: Path, estimator: Estimator
 ) -> tuple[Scored, int, Found]:
-    """Let our detector find the people: what a user gets.
+    """Let our detector find the people in their pictures: what a user gets.
 
     Returns
     -------
@@ -191,6 +199,27 @@ def predict_found(
         all_scores.append(scores)
     found = Found(tuple(names), np.concatenate(all_joints), np.concatenate(all_scores))
     return Scored(joints, people), missed, found
+
+
+def find_people(names: Sequence[str], pictures: Path, estimator: Estimator) -> Found:
+    """Let our detector look for people in pictures that show nobody who is labelled.
+
+    Raises
+    ------
+    RtposeError
+        As `predict`.
+    """
+    _check_there(names, pictures)
+    owners: list[str] = []
+    joints = [np.zeros((0, len(estimator.skeleton), 3), np.float32)]
+    all_scores = [np.zeros(0, np.float32)]
+    for name in names:
+        image = _read_whole(pictures / name)
+        boxes, scores = estimator.detector(image)
+        owners += [name] * len(boxes)
+        joints.append(estimator.place_joints(image, boxes))
+        all_scores.append(scores)
+    return Found(tuple(owners), np.concatenate(joints), np.concatenate(all_scores))
 
 
 def match_boxes(
@@ -238,18 +267,10 @@ def by_picture(people: People, pictures: Path) -> Iterator[tuple[Image, NDArray[
         If pictures are missing, before the first one is read, or one is broken or not the one
         that was labelled: a score over fewer people would not compare.
     """
-    names = list(dict.fromkeys(people.pictures))
-    gone = [name for name in names if not (pictures / name).is_file()]
-    if gone:
-        raise RtposeError(
-            f"{len(gone)} of {len(names)} pictures are missing, the first is "
-            f"{pictures / gone[0]}; a score over fewer people would not compare"
-        )
+    _check_there(list(dict.fromkeys(people.pictures)), pictures)
     order = sorted(range(len(people)), key=lambda i: people.pictures[i])
     for name, group in groupby(order, key=lambda i: people.pictures[i]):
-        image = read_picture(pictures / name)
-        if image is None:
-            raise RtposeError(f"{pictures / name}: picture is broken; copy it again")
+        image = _read_whole(pictures / name)
         rows = list(group)
         height, width = image.shape[:2]
         if people.labelled_size(rows[0]) not in (None, (width, height)):
@@ -259,6 +280,22 @@ def by_picture(people: People, pictures: Path) -> Iterator[tuple[Image, NDArray[
                 "folder of its own, named like the split"
             )
         yield image, np.array(rows)
+
+
+def _check_there(names: Sequence[str], pictures: Path) -> None:
+    gone = [name for name in names if not (pictures / name).is_file()]
+    if gone:
+        raise RtposeError(
+            f"{len(gone)} of {len(names)} pictures are missing, the first is "
+            f"{pictures / gone[0]}; a score over fewer people would not compare"
+        )
+
+
+def _read_whole(path: Path) -> Image:
+    image = read_picture(path)
+    if image is None:
+        raise RtposeError(f"{path}: picture is broken; copy it again")
+    return image
 
 
 @dataclass(frozen=True)

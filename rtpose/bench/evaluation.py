@@ -15,6 +15,7 @@ from rtpose.bench.accuracy import (
     Score,
     Scored,
     Variant,
+    find_people,
     predict_found,
     predict_variants,
     score,
@@ -23,6 +24,7 @@ from rtpose.bench.oks import average_precision, check_pycocotools
 from rtpose.bench.predictions import read_predictions
 from rtpose.datasets.coco import read_coco
 from rtpose.datasets.find import DataSet, find_dataset
+from rtpose.datasets.labels import read_json
 from rtpose.datasets.people import People
 from rtpose.errors import RtposeError
 from rtpose.estimator import Estimator
@@ -170,11 +172,15 @@ def evaluate(
     skeleton = plain.skeleton
     people, notes = split.read(skeleton)
     pictures = split.dataset.pictures
+    precise, missing = _precise_sources(split, people, skeleton)
     try:
         tell(f"{len(people)} people {GIVEN}")
         variants = predict_variants(people, pictures, plain)
         tell(f"{len(people)} people {DETECTED}")
         detected, missed, everybody = predict_found(people, pictures, flipping or plain)
+        # whom we find where nobody is counts against COCO's AP
+        empty = unlabelled_pictures(split, people, precise)
+        everybody = everybody.and_in(find_people(empty, pictures, flipping or plain))
     except RtposeError as error:
         if not split.dataset.get:
             raise
@@ -185,8 +191,8 @@ def evaluate(
             f"{missed} of {len(people)} people the detector did not find: "
             f"all their joints count as wrong {DETECTED}"
         )
-    precision, missing = _precision(
-        split, people, skeleton, {GIVEN: _as_found(given), DETECTED: everybody}
+    precision = _precision(
+        split, people, skeleton, {GIVEN: _as_found(given), DETECTED: everybody}, precise
     )
     return Accuracy(
         people=len(people),
@@ -218,7 +224,9 @@ def evaluate_predictions(
     """
     people, notes = split.read(skeleton)
     predicted = read_predictions(path, people, skeleton, first_pixel)
-    precision, missing = _precision(split, people, skeleton, {path.name: _as_found(predicted)})
+    precise, missing = _precise_sources(split, people, skeleton)
+    found = {path.name: _as_found(predicted)}
+    precision = _precision(split, people, skeleton, found, precise)
     return Accuracy(
         people=len(people),
         scores={path.name: score(predicted, skeleton, comparison, split.torso)},
@@ -228,30 +236,66 @@ def evaluate_predictions(
     )
 
 
-def _precision(
-    split: Split, people: People, skeleton: Skeleton, found: dict[str, Found]
-) -> tuple[dict[str, dict[str, float]], list[str]]:
-    """COCO's measures by boxes and source, and a note where they cannot be had."""
-    labels = split.dataset.coco.get(split.name)
-    if labels is None or any(joint not in skeleton.index for joint in COCO17.joints):
-        return {}, []
+def unlabelled_pictures(split: Split, people: People, sources: list[str]) -> list[str]:
+    """Pictures of COCO-format labels that show none of the people, of some sources.
+
+    Without those that say that people in them lack a box.
+    """
+    if not sources:
+        return []
+    labels = split.dataset.coco[split.name]
+    images = {image["file_name"]: image for image in read_json(labels)["images"]}
+    # the folder that the set's pictures lie in is not in its labels
+    shown = people.pictures[0]
+    own = max((name for name in images if f"/{shown}".endswith(f"/{name}")), key=len)
+    folder, taken = shown.removesuffix(own), set(people.pictures)
+    return [
+        folder + name
+        for name, image in images.items()
+        if folder + name not in taken
+        and image.get("source", labels.name) in sources
+        and image.get("boxes_complete", True)
+    ]
+
+
+def _precise_sources(
+    split: Split, people: People, skeleton: Skeleton
+) -> tuple[list[str], list[str]]:
+    """Sources that COCO's measures can be had of, and a note where they cannot."""
+    if split.name not in split.dataset.coco or any(
+        joint not in skeleton.index for joint in COCO17.joints
+    ):
+        return [], []
     view = list(skeleton.view(COCO17))
     sources = np.array(people.sources)
     with_all = [s for s in dict.fromkeys(people.sources)
                 if people.labelled[sources == s][:, view].any(0).all()]  # fmt: skip
     if not with_all:
-        return {}, []
+        return [], []
     try:
         check_pycocotools()
     except RtposeError as error:
-        return {}, [str(error)]
+        return [], [str(error)]
+    return with_all, []
+
+
+def _precision(
+    split: Split,
+    people: People,
+    skeleton: Skeleton,
+    found: dict[str, Found],
+    precise: list[str],
+) -> dict[str, dict[str, float]]:
+    """COCO's measures by boxes and source."""
     # a file of one source may not say so in its pictures
     only = len(set(people.sources)) == 1
     return {
-        f"{source}, {boxes}": average_precision(labels, poses, skeleton, None if only else source)
-        for source in with_all
+        f"{source}, {boxes}": average_precision(
+            split.dataset.coco[split.name], poses, skeleton, None if only else source
+        )
+        for source in precise
         for boxes, poses in found.items()
-    }, []
+    }
 
 
 def _as_found(scored: Scored) -> Found:

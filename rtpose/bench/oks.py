@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from rtpose.bench.accuracy import Found
+from rtpose.datasets.coco import keypoint_category
 from rtpose.datasets.labels import read_json
 from rtpose.errors import RtposeError
 from rtpose.skeleton import COCO17, Skeleton
@@ -60,7 +61,7 @@ def average_precision(
     from pycocotools.cocoeval import COCOeval
 
     data = read_json(labels)
-    names: list[str] = data["categories"][0]["keypoints"]
+    _, names = keypoint_category(data)
     for joints, whose in ((names, str(labels)), (skeleton.joints, f"skeleton {skeleton.name}")):
         missing = [joint for joint in COCO17.joints if joint not in joints]
         if missing:
@@ -87,8 +88,9 @@ def average_precision(
 
 
 def _coco17(annotation: dict[str, Any], order: list[int]) -> dict[str, Any]:
-    """The same annotation with COCO's 17 keypoints in COCO's order."""
-    points = np.reshape(annotation["keypoints"], (-1, 3))[order]
+    """The same annotation with COCO's 17 keypoints in COCO's order; zeros where it has none."""
+    values = annotation.get("keypoints")
+    points = np.zeros((17, 3)) if values is None else np.reshape(values, (-1, 3))[order]
     return {
         "image_id": annotation["image_id"],
         "category_id": 1,

@@ -53,7 +53,7 @@ def image(
     engine: EngineOption = "auto",
     confidence: ConfidenceOption = None,
     min_joint: JointOption = 0.3,
-    skeleton: SkeletonOption = "body21",
+    skeleton: SkeletonOption = None,
     flip_test: FlipOption = False,
 ) -> None:
     """Draw skeletons into pictures."""
@@ -79,7 +79,6 @@ def image(
     people, done, broken = 0, 0, []
     with ExitStack() as stack:
         setup = set_up(settings)
-        console.print(f"{setup.engine}: {setup.estimator.reason}", markup=False, soft_wrap=True)
         progress = stack.enter_context(frame_progress())
         task = progress.add_task("pictures", total=len(paths))
         interrupt = stack.enter_context(ctrl_c())
@@ -94,14 +93,16 @@ def image(
             if picture is None:
                 broken.append(path)
                 continue
-            poses = setup.estimator(picture)
+            # numbered, so that who is in which row can be seen in the picture
+            poses = tuple(
+                replace(pose, id=number)
+                for number, pose in enumerate(setup.estimator(picture), start=1)
+            )
             result = FrameResult(Frame(picture, index, 0.0, source_name(str(path))), poses)
             if saver:
                 saver.write(result)
             if targets:
-                # numbers for the colours' sake alone
-                numbered = tuple(replace(pose, id=n) for n, pose in enumerate(poses))
-                setup.draw(replace(result, poses=numbered))
+                setup.draw(result)
                 write_picture(targets[index], picture)
             people += len(poses)
             done += 1

@@ -44,7 +44,11 @@ JointOption = Annotated[
     float, typer.Option(min=0, max=1, help="Least score of a joint that is drawn.")
 ]
 SkeletonOption = Annotated[
-    str, typer.Option(help="Joints drawn: body21, mpii16, coco17, lsp14 or flic11.")
+    str | None,
+    typer.Option(
+        help="Joints drawn: body21, mpii16, coco17, lsp14 or flic11; else all that the network "
+        "predicts."
+    ),
 ]
 DetectEveryOption = Annotated[
     int,
@@ -76,7 +80,7 @@ class Settings:
     engine: str = "auto"
     confidence: float | None = None
     min_joint: float = 0.3
-    skeleton: str = "body21"
+    skeleton: str | None = None
     flip_test: bool = False
     detect_every: int = 1
     smooth: bool = True

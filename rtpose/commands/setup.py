@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from rtpose.commands.options import Settings
+from rtpose.commands.terminal import console
 from rtpose.draw import draw_poses
 from rtpose.estimator import Estimator, load_estimator
 from rtpose.follow import Follower
@@ -39,8 +40,7 @@ class Setup:
     @property
     def engine(self) -> str:
         """What runs the network, in a few words."""
-        engine = self.estimator.engine
-        return f"{self.settings.model} by {engine.name} {engine.precision} on {engine.device}"
+        return _in_words(self.settings, self.estimator)
 
     def warm_up(self, size: tuple[int, int]) -> None:
         """Do all that only the first frame of a size (width, height) would do."""
@@ -58,7 +58,7 @@ class Setup:
 
 
 def load_networks(settings: Settings, stage_threads: int | None = None) -> Estimator:
-    """Load the networks that the settings name.
+    """Load the networks that the settings name, and say what runs them and why.
 
     Parameters
     ----------
@@ -71,6 +71,41 @@ def load_networks(settings: Settings, stage_threads: int | None = None) -> Estim
     RtposeError
         See `rtpose.estimator.load_estimator`.
     """
+    estimator = _load(settings, stage_threads)
+    _say(settings, estimator)
+    return estimator
+
+
+def set_up(settings: Settings, stage_threads: int | None = None) -> Setup:
+    """Load the networks, say what runs them and why, and put together what follows people.
+
+    Parameters
+    ----------
+    settings : Settings
+    stage_threads : int, optional
+        See `rtpose.estimator.load_estimator`.
+
+    Raises
+    ------
+    RtposeError
+        See `rtpose.estimator.load_estimator`; or if the skeleton to be drawn is unknown or has
+        joints that the network does not predict.
+    """
+    estimator = _load(settings, stage_threads)
+    predicted = estimator.skeleton
+    shown = find_skeleton(settings.skeleton, predicted) if settings.skeleton else predicted
+    _say(settings, estimator)
+    follower = Follower(
+        estimator.detector,
+        estimator.place_joints,
+        upload=estimator.upload,
+        detect_every=settings.detect_every,
+        smooth=Smoother().update if settings.smooth else None,
+    )
+    return Setup(estimator, follower, shown, settings)
+
+
+def _load(settings: Settings, stage_threads: int | None) -> Estimator:
     estimator = load_estimator(
         settings.model,
         device=settings.device,
@@ -88,28 +123,13 @@ def load_networks(settings: Settings, stage_threads: int | None = None) -> Estim
     return estimator
 
 
-def set_up(settings: Settings, stage_threads: int | None = None) -> Setup:
-    """Load the networks.
+def _say(settings: Settings, estimator: Estimator) -> None:
+    """The engine and why it is this one: here, so that every command says it, and once."""
+    mirrored = " with flip test" if settings.flip_test else ""
+    words = f"{_in_words(settings, estimator)}{mirrored}: {estimator.reason}"
+    console.print(words, markup=False, soft_wrap=True)
 
-    Parameters
-    ----------
-    settings : Settings
-    stage_threads : int, optional
-        See `rtpose.estimator.load_estimator`.
 
-    Raises
-    ------
-    RtposeError
-        See `rtpose.estimator.load_estimator`; or if the skeleton to be drawn is unknown or has
-        joints that the network does not predict.
-    """
-    estimator = load_networks(settings, stage_threads)
-    shown = find_skeleton(settings.skeleton, estimator.skeleton)
-    follower = Follower(
-        estimator.detector,
-        estimator.place_joints,
-        upload=estimator.upload,
-        detect_every=settings.detect_every,
-        smooth=Smoother().update if settings.smooth else None,
-    )
-    return Setup(estimator, follower, shown, settings)
+def _in_words(settings: Settings, estimator: Estimator) -> str:
+    engine = estimator.engine
+    return f"{settings.model} by {engine.name} {engine.precision} on {engine.device}"

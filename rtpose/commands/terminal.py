@@ -62,6 +62,22 @@ def ctrl_c() -> Iterator[threading.Event]:
         restore()
 
 
+@contextmanager
+def ctrl_c_afterwards() -> Iterator[None]:
+    """Ctrl-C, and what `ctrl_c` takes for it, interrupt when this block is over, however it ends.
+
+    For opening a source: an address is waited for inside PyAV, which calls Python's handlers from
+    a callback of FFmpeg's and drops what they raise there. What the person would be told in the
+    end is that the address has timed out.
+    """
+    with ctrl_c() as pressed:
+        try:
+            yield
+        finally:
+            if pressed.is_set():
+                raise KeyboardInterrupt
+
+
 class _Speed(ProgressColumn):
     """Frames per second, as measured lately."""
 

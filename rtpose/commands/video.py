@@ -25,7 +25,7 @@ from rtpose.commands.options import (
     SkeletonOption,
     SmoothOption,
 )
-from rtpose.commands.terminal import INTERRUPTED, console, ctrl_c, frame_progress
+from rtpose.commands.terminal import INTERRUPTED, console, ctrl_c, ctrl_c_afterwards, frame_progress
 from rtpose.errors import RtposeError
 
 
@@ -35,7 +35,10 @@ def video(
     ],
     out: Annotated[
         Path | None,
-        typer.Option(help="Video with skeletons: .mp4, .mov or .mkv; else INPUT.pose.mp4."),
+        typer.Option(
+            help="Video with skeletons: .mp4, .mov or .mkv; else INPUT.pose.mp4 in the "
+            "current folder."
+        ),
     ] = None,
     save: SaveOption = None,
     no_video: Annotated[
@@ -50,7 +53,7 @@ def video(
     engine: EngineOption = "auto",
     confidence: ConfidenceOption = None,
     min_joint: JointOption = 0.3,
-    skeleton: SkeletonOption = "body21",
+    skeleton: SkeletonOption = None,
     flip_test: FlipOption = False,
     smooth: SmoothOption = True,
 ) -> None:
@@ -95,20 +98,23 @@ def annotate(
     from rtpose.media.urls import is_url
     from rtpose.stream import STAGE_THREADS, every_frame
 
-    frames, people = 0, set[int | None]()
+    frames = people = 0
     with ExitStack() as stack:
         # Input and output first: they are quick to find fault with, networks are slow to load, or
         # to build. But a stream that nobody reads for so long hangs up.
         setup = set_up(settings, STAGE_THREADS) if is_url(source) else None
-        file = stack.enter_context(VideoFile(source))
+        with ctrl_c_afterwards():
+            file = stack.enter_context(VideoFile(source))
         sound = None if is_url(source) else source
         writer = saver = None
         if out:
-            writer = stack.enter_context(VideoWriter(out, file.info, sound, overwrite=overwrite))
+            # a file can be read once more, a stream cannot
+            writer = stack.enter_context(
+                VideoWriter(out, file.info, sound, overwrite=overwrite, crash_safe=is_url(source))
+            )
         if save:
             check_saver(save, overwrite)
         setup = setup or set_up(settings, STAGE_THREADS)
-        console.print(f"{setup.engine}: {setup.estimator.reason}", markup=False, soft_wrap=True)
         progress = stack.enter_context(frame_progress())
         task = progress.add_task(file.name, total=file.info.frames)
         interrupt = stack.enter_context(ctrl_c())
@@ -116,7 +122,9 @@ def annotate(
             saver = stack.enter_context(open_saver(save, setup.estimator.skeleton, overwrite))
         follower = setup.follower
         results = stack.enter_context(
-            closing(every_frame(file, follower.look, follower.place, stop=interrupt))
+            closing(
+                every_frame(file.frames(interrupt), follower.look, follower.place, stop=interrupt)
+            )
         )
         began = time.perf_counter()
         for result in results:
@@ -125,7 +133,8 @@ def annotate(
             if writer:
                 setup.draw(result)
                 writer.write(result.frame.image, result.frame.time_s)
-            people.update(pose.id for pose in result.poses)
+            # ids count from 1; a set of them would grow for as long as a stream goes on
+            people = max([people, *(pose.id or 0 for pose in result.poses)])
             frames += 1
             progress.advance(task)
         seconds = time.perf_counter() - began
@@ -137,13 +146,13 @@ def annotate(
         raise typer.Exit(INTERRUPTED)
     for line in writer.audio_skipped if writer else ():
         console.print(f"note: {line}", style="yellow", markup=False)
-    made = out or save
+    made = writer.path if writer else save
     if interrupt.is_set():
         console.print(f"stopped: {made} holds the frames up to here", style="yellow", markup=False)
     elif file.broken:
         console.print(f"warning: {file.name} {file.broken}", style="yellow", markup=False)
     console.print(
-        f"{made}: {frames} frames, {len(people)} people, {frames / seconds:.1f} fps",
+        f"{made}: {frames} frames, {people} people, {frames / seconds:.1f} fps",
         markup=False,
     )
     if interrupt.is_set():

@@ -28,11 +28,13 @@ from rtpose.commands.options import (
     SkeletonOption,
     SmoothOption,
 )
-from rtpose.commands.terminal import INTERRUPTED, console, ctrl_c
+from rtpose.commands.terminal import INTERRUPTED, console, ctrl_c, ctrl_c_afterwards
 from rtpose.errors import RtposeError
 
 if TYPE_CHECKING:
+    from rtpose.media.browser import Listener
     from rtpose.media.cameras import Camera
+    from rtpose.media.recording import Recorder
     from rtpose.media.view import View
     from rtpose.skeleton import Skeleton
 
@@ -85,7 +87,7 @@ def webcam(
     engine: EngineOption = "auto",
     confidence: ConfidenceOption = None,
     min_joint: JointOption = 0.3,
-    skeleton: SkeletonOption = "body21",
+    skeleton: SkeletonOption = None,
     flip_test: FlipOption = False,
     smooth: SmoothOption = True,
 ) -> None:
@@ -96,10 +98,10 @@ def webcam(
     # imported here, so that --help and a mistyped option do not wait for torch
     from rtpose.media.cameras import Camera
     from rtpose.media.feeds import open_feed
-    from rtpose.media.hud import hud_line
+    from rtpose.media.hud import status_line
     from rtpose.media.recording import Recorder
     from rtpose.media.saver import check_saver, open_saver
-    from rtpose.media.urls import source_name
+    from rtpose.media.urls import is_url, source_name
 
     settings = Settings(
         model,
@@ -118,14 +120,21 @@ def webcam(
     name = f"camera {camera}" if camera.isdecimal() else source_name(camera)
     with ExitStack() as stack:
         # what is quick to find fault with comes first; networks are slow to load
-        source = stack.enter_context(
-            Camera(partial(open_feed, camera, wish, fps), name, max_wait_s=max_wait)
-        )
+        with ctrl_c_afterwards():
+            source = stack.enter_context(
+                Camera(partial(open_feed, camera, wish, fps), name, max_wait_s=max_wait)
+            )
         console.print(_describe(source, wish, fps), markup=False)
-        recorder = Recorder(record, source.rate, overwrite=overwrite)
+        shown = None if is_url(camera) else Path(camera)
+        recorder = Recorder(record, source.rate, overwrite=overwrite, source=shown)
         if save:
             check_saver(save, overwrite)
         chosen = _choose_view(view)
+        listener = None
+        if chosen is ViewChoice.BROWSER:
+            from rtpose.media.browser import listen
+
+            listener = stack.enter_context(closing(listen(host, port)))
 
         from rtpose.commands.setup import set_up
         from rtpose.live import Session
@@ -133,7 +142,7 @@ def webcam(
 
         setup = set_up(settings)
         setup.warm_up(source.size)
-        watched = _open_view(chosen, host, port, setup.estimator.skeleton)
+        watched = _open_view(chosen, listener, setup.estimator.skeleton)
         stack.callback(watched.close)
         saver = (
             stack.enter_context(open_saver(save, setup.estimator.skeleton, overwrite))
@@ -151,9 +160,10 @@ def webcam(
             recorder,
             saver=saver,
             mirror=mirror,
-            tell=lambda hud: status.update(hud_line(hud)),
+            tell=lambda hud: status.update(status_line(hud)),
         )
         stop = stack.enter_context(ctrl_c())
+        stack.callback(_name_recordings, recorder)  # whatever ends it
         # called before Ctrl-C means again what it meant
         stack.callback(recorder.stop)
         if saver:
@@ -161,8 +171,6 @@ def webcam(
         with closing(newest_frame(session.frames(stop), setup.follower, stop=stop)) as results:
             session.run(results)
         interrupted = stop.is_set() and not session.quit
-    for path in recorder.finished:
-        console.print(f"recorded {path}", markup=False)
     console.print(f"{name}: {session.shown} frames shown, {setup.engine}", markup=False)
     if session.fault:
         raise RtposeError(session.fault)
@@ -194,6 +202,11 @@ def _describe(camera: Camera, size: tuple[int, int] | None, fps: float | None) -
     return f"{camera.name}: {', '.join(given)}{wish}"
 
 
+def _name_recordings(recorder: Recorder) -> None:
+    for path in recorder.finished:
+        console.print(f"recorded {path}", markup=False)
+
+
 def _choose_view(choice: ViewChoice) -> ViewChoice:
     """Decide what auto is here; say why a window that was asked for cannot be had."""
     if choice not in (ViewChoice.AUTO, ViewChoice.WINDOW):
@@ -209,15 +222,15 @@ def _choose_view(choice: ViewChoice) -> ViewChoice:
     return ViewChoice.BROWSER
 
 
-def _open_view(choice: ViewChoice, host: str, port: int, skeleton: Skeleton) -> View:
+def _open_view(choice: ViewChoice, listener: Listener | None, skeleton: Skeleton) -> View:
     if choice is ViewChoice.WINDOW:
         from rtpose.media.window import WindowView
 
         return WindowView()
-    if choice is ViewChoice.BROWSER:
+    if listener is not None:
         from rtpose.media.browser import BrowserView
 
-        view = BrowserView(host, port, skeleton=skeleton)
+        view = BrowserView(listener, skeleton=skeleton)
         console.print(f"watch at {view.address}", markup=False, soft_wrap=True)
         return view
     from rtpose.media.view import NoView

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -18,9 +19,10 @@ from rtpose.skeleton import Skeleton
 def read_coco(path: Path, skeleton: Skeleton, folder: str = "") -> People:
     """Read people from a COCO-format json (or .json.gz) with any keypoint names.
 
-    Keypoints are matched to the skeleton by name; names the skeleton lacks are left out, joints
-    the file lacks stay unlabelled. ``teacher_keypoints`` (x, y, score) is read where present.
-    Crowds and people without any joint from either are skipped.
+    Keypoints are matched to the skeleton by name, ``Left Knee`` as ``left_knee``; names the
+    skeleton lacks are left out, joints the file lacks stay unlabelled. ``teacher_keypoints`` (x, y,
+    score) is read where present. Crowds and people without any joint from either are skipped, and
+    of several categories all but the first that has keypoints.
 
     Parameters
     ----------
@@ -36,9 +38,13 @@ def read_coco(path: Path, skeleton: Skeleton, folder: str = "") -> People:
     """
     data = read_json(path)
     try:
-        names: list[str] = data["categories"][0]["keypoints"]
+        category, names = keypoint_category(data)
         images = {image["id"]: image for image in data["images"]}
-        rows = [a for a in data["annotations"] if not a.get("iscrowd")]
+        rows = [
+            a
+            for a in data["annotations"]
+            if not a.get("iscrowd") and a.get("category_id", category) == category
+        ]
         shown = [images[a["image_id"]] for a in rows]
         pictures = [folder + image["file_name"] for image in shown]
         boxes = np.array([a["bbox"] for a in rows], np.float32).reshape(-1, 4)
@@ -57,13 +63,34 @@ def read_coco(path: Path, skeleton: Skeleton, folder: str = "") -> People:
     )  # fmt: skip
 
 
-def own_folder(pictures: Path, split: str, names: Iterable[str]) -> str:
-    """``SPLIT/`` where pictures that a split names lie in a folder of its name, else nothing.
+def keypoint_category(data: Any) -> tuple[Any, list[str]]:
+    """Number of the first category that has keypoints, and their names as skeletons write them.
 
-    Splits that number their pictures alike need one each: unpacked into one folder, the later
-    one's pictures replace the earlier one's.
+    Tools that label, Roboflow's for one, put a category for the whole project before it.
+
+    Raises
+    ------
+    KeyError, TypeError
+        If there is none.
     """
-    return f"{split}/" if any((pictures / split / name).is_file() for name in names) else ""
+    for category in data["categories"]:
+        if "keypoints" in category:
+            names = [re.sub(r"[\s-]+", "_", name.strip()).lower() for name in category["keypoints"]]
+            return category.get("id"), names
+    raise KeyError("keypoints")
+
+
+def own_folder(pictures: Path, split: str, names: Iterable[str]) -> str:
+    """``SPLIT/``, ``images/SPLIT/`` or ``images/``: where the pictures that a split names lie.
+
+    Nothing if in none of them. Splits that number their pictures alike need one each: unpacked
+    into one folder, the later one's pictures replace the earlier one's.
+    """
+    names = list(names)
+    for folder in (f"{split}/", f"images/{split}/", "images/"):
+        if any((pictures / folder / name).is_file() for name in names):
+            return folder
+    return ""
 
 
 def _keypoints(rows: list[dict[str, Any]], key: str, count: int, path: Path) -> NDArray[np.float32]:

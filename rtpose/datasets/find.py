@@ -15,6 +15,11 @@ from rtpose.datasets.people import People
 from rtpose.errors import RtposeError
 from rtpose.skeleton import Skeleton
 
+_VAL_TOO = ("valid", "validation")
+"""What others call the people whom weights are chosen by."""
+
+_SPLITS = ("train", "val", *_VAL_TOO, "test")
+
 ReadSplit = Callable[[Skeleton], People]
 
 
@@ -72,10 +77,13 @@ def find_dataset(folder: Path) -> DataSet:
                     ``images/``; ``detections_our_format.mat`` or ``gt_valid.mat`` for head boxes
     FLIC            ``train.h5``, ``valid.h5``, ``images/``; labels may lie in ``annot/``
     LSP, LSPET      ``joints.mat``, ``images/``
-    COCO            ``NAME.json[.gz]`` for each split, pictures as the json names them, from here
-                    or from ``NAME/``; or COCO's own
+    COCO            ``NAME.json[.gz]`` for each split, or ``NAME/_annotations.coco.json``, or
+                    ``annotations/NAME.json``, pictures as the json names them, from here or from
+                    ``NAME/``, ``images/NAME/`` or ``images/``; or COCO's own
                     ``annotations/person_keypoints_NAME2017.json`` and ``NAME2017/``
     ==============  =============================================================================
+
+    A split called ``valid`` or ``validation`` is ``val``.
 
     Raises
     ------
@@ -173,7 +181,15 @@ def _find_coco(folder: Path) -> DataSet | None:
     files: dict[str, Path] = {}
     for labels in sorted((*folder.glob("*.json"), *folder.glob("*.json.gz"))):
         name = labels.name.partition(".json")[0]
-        splits[name], files[name] = partial(_read_split, labels, name), labels
+        splits[name], files[name] = partial(_read_split, labels, folder, name), labels
+    for labels in sorted(folder.glob("*/_annotations.coco.json")):
+        name = labels.parent.name
+        splits[name], files[name] = partial(_read_split, labels, folder, name), labels
+    for name in _SPLITS:  # beside them COCO has other files, such as captions
+        labels_or_none = _first(folder / "annotations", f"{name}.json", f"{name}.json.gz")
+        if labels_or_none is not None:
+            splits[name] = partial(_read_split, labels_or_none, folder, name)
+            files[name] = labels_or_none
     pictures = folder
     for labels in sorted(folder.glob("annotations/person_keypoints_*.json*")):
         pictures = _pictures(folder)
@@ -182,6 +198,9 @@ def _find_coco(folder: Path) -> DataSet | None:
         splits[split], files[split] = partial(read_coco, labels, folder=f"{name}/"), labels
     if not splits:
         return None
+    for name in _VAL_TOO:
+        if "val" not in splits and name in splits:
+            splits["val"], files["val"] = splits.pop(name), files.pop(name)
     order = sorted(splits, key=lambda name: (name != "train", name != "val", name))
     return DataSet(
         "COCO keypoints", pictures, {name: splits[name] for name in order},
@@ -191,11 +210,11 @@ def _find_coco(folder: Path) -> DataSet | None:
     )  # fmt: skip
 
 
-def _read_split(labels: Path, name: str, skeleton: Skeleton) -> People:
-    """Read a split whose pictures lie beside its labels, or in a folder of the split's name."""
+def _read_split(labels: Path, folder: Path, name: str, skeleton: Skeleton) -> People:
+    """Read a split whose pictures lie in the data set's folder, or in one of `own_folder`."""
     people = read_coco(labels, skeleton)
-    folder = own_folder(labels.parent, name, people.pictures)
-    return replace(people, pictures=tuple(folder + picture for picture in people.pictures))
+    own = own_folder(folder, name, people.pictures)
+    return replace(people, pictures=tuple(own + picture for picture in people.pictures))
 
 
 def _first(folder: Path, *names: str) -> Path | None:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import importlib
-import importlib.util
 
 import torch
 
 from rtpose.errors import first_line
-from rtpose.gpu import unused_gpu
+from rtpose.gpu import no_answer, unused_gpu
 from rtpose.host import installed_version
+from rtpose.openvino_model import why_no_openvino
 
 ENGINES = ("tensorrt", "compiled", "openvino", "eager")
 """Fastest first."""
@@ -33,8 +33,7 @@ def why_not(engine: str, device: str) -> str | None:
     if engine == "openvino":
         if device != "cpu":
             return f"runs on cpu, not on {device}; add --device cpu"
-        if importlib.util.find_spec("openvino") is None:
-            return "openvino is not installed; run: pip install openvino"
+        return why_no_openvino()
     if engine in ("compiled", "tensorrt") and device == "cpu":
         return f"runs on NVIDIA GPUs only; {_no_gpu()}"
     if engine == "tensorrt":
@@ -72,7 +71,7 @@ def _import_fault() -> str | None:
 
 def _no_gpu() -> str:
     if torch.cuda.is_available():
-        return "add --device cuda"
+        return no_answer("cuda") or "add --device cuda"
     return unused_gpu() or (
         "this machine has none that a driver knows of: install NVIDIA's driver, or use "
         "--engine openvino"

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from rtpose.engines.faults import is_out_of_memory
+from rtpose.engines.faults import is_out_of_memory, may_be_unsupported
 from rtpose.errors import RtposeError
 
 log = logging.getLogger(__name__)
@@ -68,9 +68,13 @@ class Batches:
                 if not is_out_of_memory(error):
                     raise
                 if len(part) == 1:
+                    other = (
+                        ", or this PyTorch's cuDNN cannot compute the network on it (rtpose "
+                        "doctor shows versions)" if may_be_unsupported(error) else ""
+                    )  # fmt: skip
                     raise RtposeError(
-                        "the GPU has too little free memory for a single person: close other "
-                        "programs that use it, or use a smaller --model or --device cpu"
+                        f"the GPU has too little free memory for a single person{other}: close "
+                        "other programs that use it, or use a smaller --model or --device cpu"
                     ) from error
             # out of the except block: the error holds what the failed attempt had allocated
             self._halve(bucket_for(len(part)))

@@ -2,23 +2,41 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import torch
+
+_SAID = ("out of memory", "alloc_failed", "outofmemory", "cudaerrormemoryallocation")
+"""Of the driver, cuBLAS and cuDNN, TensorRT, and the CUDA runtime, in lower case."""
+
+_NO_ENGINE = "unable to find an engine to execute this computation"
+"""PyTorch's last word on a convolution, when it has passed over all of cuDNN's ways that found no
+room, without a word on why; and on one that cuDNN has no way for."""
 
 
 def is_out_of_memory(error: BaseException) -> bool:
     """Whether memory ran out, in whichever words: only PyTorch's allocator has a type for it.
 
     cuDNN, cuBLAS and the driver say it in a RuntimeError, and torch-tensorrt wraps what it caught.
+    A convolution that cuDNN finds no way for counts, too: mostly it is that.
     """
+    return any(
+        isinstance(cause, torch.OutOfMemoryError)
+        or any(words in str(cause).lower() for words in (*_SAID, _NO_ENGINE))
+        for cause in _causes(error)
+    )
+
+
+def may_be_unsupported(error: BaseException) -> bool:
+    """Whether what `is_out_of_memory` takes for lack of memory may be a lack of cuDNN."""
+    return any(_NO_ENGINE in str(cause) for cause in _causes(error))
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
     cause: BaseException | None = error
     while cause is not None:
-        said = str(cause)
-        if isinstance(cause, torch.OutOfMemoryError):
-            return True
-        if "out of memory" in said.lower() or "ALLOC_FAILED" in said:
-            return True
+        yield cause
         # without a cause, what it was raised in the middle of: ending a recording that failed
         # fails as well, and hides why
         hidden = None if cause.__suppress_context__ else cause.__context__
         cause = cause.__cause__ or hidden
-    return False

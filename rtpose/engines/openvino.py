@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rtpose.cache import keep, network_hash, read_entry
+from rtpose.cache import discard, keep, network_hash, read_entry
 from rtpose.checkpoint import Checkpoint
 from rtpose.cpu_precision import (
     check_precision,
@@ -24,9 +24,9 @@ from rtpose.engines.base import no_heatmaps
 from rtpose.engines.batches import Batches
 from rtpose.engines.eager import EagerEngine
 from rtpose.engines.parity import Parity
-from rtpose.errors import RtposeError
+from rtpose.errors import RtposeError, first_line
 from rtpose.heatmaps import HeatmapNetwork
-from rtpose.openvino_model import compile_for_cpu, convert, processor
+from rtpose.openvino_model import capabilities, compile_for_cpu, convert, processor
 from rtpose.quantised import quantise
 
 log = logging.getLogger(__name__)
@@ -152,14 +152,20 @@ class OpenVinoEngine:
         """How the answers compare with eager's; asked once for this network and processor."""
         key = {
             "parity": self.precision,
+            "recipe": parity.RECIPE,
             "network": network_hash(network),
             "size": str(self.input_size),
             "processor": processor(),
+            # virtual machines hide some of what a processor of that name can do
+            "capabilities": " ".join(sorted(capabilities())),
             "openvino": version("openvino"),
         }
         kept = read_entry("openvino", key)
         if kept is not None:
-            return Parity(**json.loads(kept[_VERDICT]))
+            try:
+                return parity.read_verdict(kept.get(_VERDICT, b""))
+            except ValueError as error:
+                discard("openvino", key, f"damaged ({first_line(error)})")
         reference = EagerEngine(self._checkpoint, "cpu", self._flip_test)
         found = parity.check(reference, self, self.input_size)
         keep(

@@ -14,7 +14,7 @@ from rtpose.engines.base import Engine
 from rtpose.engines.eager import EagerEngine
 from rtpose.engines.faults import is_out_of_memory
 from rtpose.errors import RtposeError, first_line
-from rtpose.gpu import unused_gpu
+from rtpose.gpu import no_answer, unused_gpu
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ def select_device(device: str) -> str:
     if device == "auto":
         if not torch.cuda.is_available():
             fault = unused_gpu()
-        elif (fault := _no_answer("cuda")) is None:
+        elif (fault := no_answer("cuda")) is None:
             return "cuda"
         if fault is not None:
             log.warning("%s. Going on with the CPU", fault)
@@ -65,22 +65,13 @@ def select_device(device: str) -> str:
                 f"device {device}: PyTorch {torch.__version__} finds {count} CUDA GPUs here; "
                 f"{advice}"
             )
-        if (fault := _no_answer(device)) is not None:
+        if (fault := no_answer(device)) is not None:
             raise RtposeError(f"{fault}; use another, or --device cpu")
         return device
     if kind.type != "cpu":
         raise RtposeError(f"device {device!r} is not supported: choose auto, cpu or cuda")
     # cpu:0 is the same
     return "cpu"
-
-
-def _no_answer(device: str) -> str | None:
-    """Why a GPU that PyTorch lists computes nothing: too old for it, say, or another's alone."""
-    try:
-        torch.ones(1, device=device).add(1).item()
-    except RuntimeError as error:
-        return f"device {device} does not compute: {first_line(error)}"
-    return None
 
 
 def select_engine(

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import copy
+import gc
 import json
 import logging
 import tempfile
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -25,13 +24,18 @@ from rtpose.engines.base import no_heatmaps
 from rtpose.engines.batches import BUCKETS, Batches, bucket_for, pad
 from rtpose.engines.eager import EagerEngine
 from rtpose.engines.faults import is_out_of_memory
-from rtpose.engines.parity import Parity
+from rtpose.engines.parity import Parity, read_verdict
+from rtpose.engines.tensorrt_log import TensorRtError, error_logger, listen, said_error
 from rtpose.errors import RtposeError, first_line
 from rtpose.heatmaps import HeatmapNetwork
 
 log = logging.getLogger(__name__)
 
 _ENGINE, _VERDICT = "engine.trt", "parity.json"
+_RECIPE = 1
+"""To be raised when `build` asks torch-tensorrt for other settings: nothing else of an engine's key
+changes then, and one that was kept would be used as if it had them."""
+
 _TYPES = {"fp16": torch.half, "fp32": torch.float}
 
 
@@ -80,9 +84,13 @@ class TensorRtEngine:
         RtposeError
             If the network cannot be converted, or its answers are not those of eager.
         """
-        for size in BUCKETS:
-            if size <= self._batches.largest:
-                self(torch.zeros(size, 3, self.input_size, self.input_size, dtype=torch.uint8))
+        precision = None
+        # the fall to float32 at one size drops the smaller ones that were there in float16
+        while precision != self.precision:
+            precision = self.precision
+            for size in BUCKETS:
+                if size <= self._batches.largest:
+                    self(torch.zeros(size, 3, self.input_size, self.input_size, dtype=torch.uint8))
 
     def _run(self, crops: Tensor) -> Tensor:
         engine = self._engine(bucket_for(len(crops)))
@@ -94,6 +102,8 @@ class TensorRtEngine:
             key = engine_key(self._hash, self._shape(size), self.precision, self.device)
             built = _load(key) or self._build(size, key)
             if built.found.holds:
+                # TensorRT allocates by itself and cannot use what PyTorch only holds back
+                torch.cuda.empty_cache()
                 try:
                     self._engines[size] = _Running(built.serialized, size, self.device)
                 except _UnreadableError as error:
@@ -129,7 +139,8 @@ class TensorRtEngine:
         )  # fmt: skip
         began = time.monotonic()
         dtype = _TYPES[self.precision]
-        # TensorRT allocates by itself and cannot use what PyTorch only holds back
+        # networks that were exported, and errors from there, hold themselves in circles
+        gc.collect()
         torch.cuda.empty_cache()
         network = copy.deepcopy(self._network).to(self.device, dtype)
         crops = torch.zeros(self._shape(size), dtype=dtype, device=self.device)
@@ -178,6 +189,7 @@ def engine_key(network: str, shape: tuple[int, ...], precision: str, device: str
         "network": network,
         "shape": "x".join(map(str, shape)),
         "precision": precision,
+        "recipe": f"{_RECIPE}, {parity.RECIPE}",
         "torch": version("torch"),
         **tensorrt_packages(),
     }
@@ -201,11 +213,11 @@ def build(network: nn.Module, crops: Tensor) -> bytes:
     """
     import torch_tensorrt
 
-    logged: list[BaseException] = []
+    heard: list[BaseException] = []
     try:
         exported = torch.export.export(network, (crops,))
         with (
-            _without_tracebacks() as logged,
+            listen() as heard,
             tempfile.TemporaryDirectory(prefix="rtpose-") as folder,
         ):
             serialized = torch_tensorrt.dynamo.convert_exported_program_to_serialized_trt_engine(
@@ -220,44 +232,27 @@ def build(network: nn.Module, crops: Tensor) -> bytes:
                 timing_cache_path=str(Path(folder) / "timing.bin"),
             )
     except Exception as error:  # torch-tensorrt raises many kinds
-        if is_out_of_memory(error):
-            raise
-        cause = error.__cause__ or (logged[-1] if logged else error)
-        if is_out_of_memory(cause):
-            raise cause from error
-        reason = first_line(cause)[:200]
-        raise RtposeError(
-            f"engine tensorrt: this network cannot be converted ({reason}); use --engine compiled"
-        ) from error
+        for each in (error, *heard):
+            if is_out_of_memory(each):
+                raise torch.OutOfMemoryError(f"TensorRT: {first_line(each)}") from each
+        raise RtposeError(f"engine tensorrt: {_why_unbuilt(error, heard, crops.device)}") from error
     return bytes(serialized)
 
 
-@contextmanager
-def _without_tracebacks() -> Iterator[list[BaseException]]:
-    """Keep torch-tensorrt from logging tracebacks, and give the errors that they are of.
-
-    Most it raises all the same. Version 2.11 only logs why an engine cannot be built, and then
-    fails for lack of it.
-    """
-    logged: list[BaseException] = []
-
-    def keep(record: logging.LogRecord) -> bool:
-        if record.exc_info and record.exc_info[1]:
-            logged.append(record.exc_info[1])
-        return False
-
-    whole = logging.getLogger("torch_tensorrt")
-    compiler = logging.getLogger("torch_tensorrt.dynamo._compiler")
-    levels = whole.level, compiler.level
-    whole.setLevel(logging.CRITICAL)
-    compiler.setLevel(logging.ERROR)
-    compiler.addFilter(keep)
-    try:
-        yield logged
-    finally:
-        compiler.removeFilter(keep)
-        whole.setLevel(levels[0])
-        compiler.setLevel(levels[1])
+def _why_unbuilt(error: Exception, heard: list[BaseException], device: torch.device) -> str:
+    words = [each for each in heard if isinstance(each, TensorRtError)]
+    logged = [each for each in heard if not isinstance(each, TensorRtError)]
+    cause = error.__cause__ or (logged[-1] if logged else error)
+    if isinstance(cause, AssertionError) and not str(cause) and not words:
+        # torch-tensorrt's `assert cuda_engine`: it may be the network, or the memory
+        free, total = (size / 1e9 for size in torch.cuda.mem_get_info(device))
+        return (
+            f"TensorRT made no engine and does not say why; {free:.1f} of {total:.1f} GB of GPU "
+            "memory are free: close other programs that use it, or use --engine compiled"
+        )
+    said = [each for each in (cause, *words[-1:]) if str(each)] or [cause]
+    reason = "; ".join(first_line(each)[:200] for each in said)
+    return f"this network cannot be converted ({reason}); use --engine compiled"
 
 
 def _write(folder: Path, built: Built) -> None:
@@ -269,7 +264,11 @@ def _load(key: dict[str, str]) -> Built | None:
     kept = read_entry("tensorrt", key)
     if kept is None:
         return None
-    return Built(kept[_ENGINE], Parity(**json.loads(kept[_VERDICT])))
+    try:
+        return Built(kept[_ENGINE], read_verdict(kept.get(_VERDICT, b"")))
+    except (KeyError, ValueError) as error:
+        discard("tensorrt", key, f"damaged ({first_line(error)})")
+        return None
 
 
 class _UnreadableError(Exception):
@@ -292,19 +291,24 @@ class _Running:
         self.size = size
         self._device = device
         # kept: an engine must not outlive its runtime and its logger
-        self._logger: Any = trt.Logger(trt.Logger.ERROR)
-        self._runtime: Any = trt.Runtime(self._logger)
-        self._engine: Any = self._runtime.deserialize_cuda_engine(serialized)
-        if self._engine is None:
-            raise _UnreadableError("TensorRT does not accept it")
+        with listen() as self._heard:
+            self._logger: Any = error_logger(trt, self._heard)
+            self._runtime: Any = trt.Runtime(self._logger)
+            self._engine: Any = self._runtime.deserialize_cuda_engine(serialized)
+            if self._engine is None:
+                error = said_error("TensorRT does not accept it", self._heard)
+                raise error if is_out_of_memory(error) else _UnreadableError(str(error))
+            self._context: Any = self._engine.create_execution_context()
+            if self._context is None:
+                # its memory is all that a context asks for
+                if not self._heard:
+                    raise torch.OutOfMemoryError("TensorRT makes no execution context")
+                raise said_error("TensorRT makes no execution context", self._heard)
         names = [self._engine.get_tensor_name(i) for i in range(self._engine.num_io_tensors)]
         kinds = {self._engine.get_tensor_mode(name): name for name in names}
         self._input = kinds[trt.TensorIOMode.INPUT]
         self._output = kinds[trt.TensorIOMode.OUTPUT]
         self._shape = tuple(self._engine.get_tensor_shape(self._output))
-        self._context: Any = self._engine.create_execution_context()
-        if self._context is None:
-            raise torch.OutOfMemoryError("TensorRT has no memory for an execution context")
 
     def __call__(self, crops: Tensor) -> Tensor:
         """(size, 3, S, S) crops, on the device and in the engine's dtype, to heatmaps."""
@@ -314,5 +318,5 @@ class _Running:
         self._context.set_tensor_address(self._output, heatmaps.data_ptr())
         stream = torch.cuda.current_stream(self._device)
         if not self._context.execute_async_v3(stream.cuda_stream):
-            raise RuntimeError("TensorRT could not launch the engine")
+            raise said_error("TensorRT could not launch the engine", self._heard)
         return heatmaps

@@ -19,6 +19,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -48,6 +49,61 @@ _FAREWELL_S = 1.0
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+@dataclass(frozen=True)
+class Listener:
+    """A port that is ours; who calls is answered when there is a `BrowserView`.
+
+    Attributes
+    ----------
+    host : str
+        As it was asked for.
+    socket : socket.socket
+    """
+
+    host: str
+    socket: socket.socket
+
+    def close(self) -> None:
+        """Free the port; nothing if that was done already."""
+        self.socket.close()
+
+
+def listen(host: str = "127.0.0.1", port: int = 8765) -> Listener:
+    """Take a port, which is quick to find fault with, before what takes its time.
+
+    Parameters
+    ----------
+    host : str
+        Address or name to listen on. ``0.0.0.0`` and ``::`` are all of this machine's.
+    port : int
+        0 takes any free one.
+
+    Raises
+    ------
+    RtposeError
+        If the port is in use or may not be had, or the host is not one of this machine's.
+    """
+    if not 0 <= port <= 65535:
+        raise RtposeError(f"{port} is no port: choose 1024 to 65535, or 0 for any that is free")
+    try:
+        family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return Listener(host, socket.create_server(place, family=family))
+    except UnicodeError as error:  # of names such as a..b
+        raise RtposeError(
+            f"no page at {host!r}: not the name of a host; choose an address of this machine"
+        ) from error
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise RtposeError(
+                f"port {port} of {host} is in use, perhaps by another rtpose: choose another "
+                "port, or 0 for any that is free"
+            ) from error
+        raise RtposeError(
+            f"no page at {host}, port {port} ({error.strerror}): choose an address of this "
+            "machine and a port from 1024 on"
+        ) from error
+
+
 class BrowserView:
     """A page with the live picture, and the people's joints as JSON.
 
@@ -67,19 +123,18 @@ class BrowserView:
     ``pause``, ``record``, ``mirror`` and ``snapshot`` are the buttons; any other message ends the
     connection.
 
-    Requests that name a host other than an IP address, ``localhost``, `host` or this machine's
-    name are refused, and so are those from pages of another origin: no web site that the person
-    visits can look through the camera. Where there is a token, nothing is served without it.
+    Requests that name a host other than an IP address, ``localhost``, that of the listener or this
+    machine's name are refused, and so are those from pages of another origin: no web site that
+    the person visits can look through the camera. Where there is a token, nothing is served
+    without it.
 
     Parameters
     ----------
-    host : str
-        Address or name to listen on. ``0.0.0.0`` and ``::`` are all of this machine's.
-    port : int
-        0 takes any free one.
+    listener : Listener
+        From `listen`; closed with the view.
     token : str, optional
-        What ``?token=`` must say. None makes one up, unless `host` is this machine alone
-        (loopback): that needs none.
+        What ``?token=`` must say. None makes one up, unless the listener's host is this machine
+        alone (loopback): that needs none.
     skeleton : Skeleton
         Of the joints of the poses that will be shown.
 
@@ -87,25 +142,12 @@ class BrowserView:
     ----------
     address : str
         Of the page, with the token in it where there is one.
-
-    Raises
-    ------
-    RtposeError
-        If the port is in use or may not be had, or the host is not one of this machine's.
     """
 
-    def __init__(
-        self,
-        host: str = "127.0.0.1",
-        port: int = 8765,
-        token: str | None = None,
-        *,
-        skeleton: Skeleton,
-    ) -> None:
-        listener = _listen(host, port)
+    def __init__(self, listener: Listener, token: str | None = None, *, skeleton: Skeleton) -> None:
         self._token = token or (None if _ip(listener).is_loopback else secrets.token_urlsafe())
-        self.address = _address(host, listener, self._token)
-        self._names = {"localhost", host.lower(), *_own_names()}
+        self.address = _address(listener, self._token)
+        self._names = {"localhost", listener.host.lower(), *_own_names()}
         self._skeleton = skeleton
         self._page = _PAGE.read_text(encoding="utf-8")
         self._actions: deque[Action] = deque(maxlen=64)
@@ -115,7 +157,7 @@ class BrowserView:
         self._sockets: set[web.WebSocketResponse] = set()
         started: Future[None] = Future()
         self._thread = threading.Thread(
-            target=self._run, args=(listener, started), name="rtpose-browser", daemon=True
+            target=self._run, args=(listener.socket, started), name="rtpose-browser", daemon=True
         )
         self._thread.start()
         started.result()
@@ -292,39 +334,18 @@ async def _say_goodbye(viewer: web.WebSocketResponse) -> None:
     await asyncio.wait_for(farewell, _FAREWELL_S)
 
 
-def _listen(host: str, port: int) -> socket.socket:
-    if not 0 <= port <= 65535:
-        raise RtposeError(f"{port} is no port: choose 1024 to 65535, or 0 for any that is free")
-    try:
-        family, *_, place = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        return socket.create_server(place, family=family)
-    except UnicodeError as error:  # of names such as a..b
-        raise RtposeError(
-            f"no page at {host!r}: not the name of a host; choose an address of this machine"
-        ) from error
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise RtposeError(
-                f"port {port} of {host} is in use, perhaps by another rtpose: choose another "
-                "port, or 0 for any that is free"
-            ) from error
-        raise RtposeError(
-            f"no page at {host}, port {port} ({error.strerror}): choose an address of this "
-            "machine and a port from 1024 on"
-        ) from error
+def _ip(listener: Listener) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    return ipaddress.ip_address(listener.socket.getsockname()[0].partition("%")[0])
 
 
-def _ip(listener: socket.socket) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
-    return ipaddress.ip_address(listener.getsockname()[0].partition("%")[0])
-
-
-def _address(host: str, listener: socket.socket, token: str | None) -> str:
+def _address(listener: Listener, token: str | None) -> str:
     """The page's, as others reach it."""
-    shown = _lan_address(listener.family) if _ip(listener).is_unspecified else host
+    is_any = _ip(listener).is_unspecified
+    shown = _lan_address(listener.socket.family) if is_any else listener.host
     if ":" in shown:
         shown = f"[{shown}]"
     query = f"?{urlencode({'token': token})}" if token else ""
-    return f"http://{shown}:{listener.getsockname()[1]}/{query}"
+    return f"http://{shown}:{listener.socket.getsockname()[1]}/{query}"
 
 
 def _lan_address(family: socket.AddressFamily) -> str:

@@ -63,8 +63,9 @@ def open_device(
             capture.set(cv2.CAP_PROP_FRAME_HEIGHT, size[1])
         if fps is not None:
             capture.set(cv2.CAP_PROP_FPS, fps)
-        # a frame that waits in the driver is an old one
-        capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)
+        # a frame that waits in the driver is an old one; but with a single buffer the camera has
+        # none to fill while the last picture is decoded, and misses every second one
+        capture.set(cv2.CAP_PROP_BUFFERSIZE, 2)
     return capture
 
 

@@ -7,6 +7,7 @@ a loss is `rtpose.media.cameras`'.
 from __future__ import annotations
 
 import logging
+import math
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -22,20 +23,21 @@ from av.video.stream import VideoStream
 
 from rtpose.errors import RtposeError
 from rtpose.media.devices import in_use, list_devices, open_device
+from rtpose.media.pace import Pace
 from rtpose.media.sources import VideoFile
-from rtpose.media.urls import READ_S, is_url, open_url, shown_url
+from rtpose.media.urls import BROKEN_IN_A_ROW, DARK_S, READ_S, is_url, open_url, shown_url
 from rtpose.pose import Image
 
 log = logging.getLogger(__name__)
 
+_PATIENCE_S = 1.0
+"""How late a file's pictures may be to be caught up with; after more, it goes on from there."""
+
+_UNREADABLE_S, _UNREADABLE = 1.0, 10
+"""How long, and how often in a row, what a camera of this machine gives may be unreadable: a torn
+packet on the cable is soon past; one that is unplugged fails at once, and always."""
+
 _LOW_DELAY = {"flags": "low_delay", "analyzeduration": "1000000"}
-
-_BROKEN_IN_A_ROW = 100
-"""Packets that give no picture before a stream is lost, not merely disturbed."""
-
-_DARK_S = 15.0
-"""How long a stream may send something and yet no picture: one may begin with a key frame only,
-and with x264's defaults the next is up to 250 frames away."""
 
 
 class Lost(Exception):
@@ -109,8 +111,15 @@ class DeviceFeed:
         self._capture.release()
 
     def _grab(self) -> Image | None:
-        good, image = self._capture.read()
-        return np.asarray(image, dtype=np.uint8) if good else None
+        """Give the next picture that can be read; None where there is none for too long."""
+        began_s = time.monotonic()
+        for _ in range(_UNREADABLE):
+            good, image = self._capture.read()
+            if good:
+                return np.asarray(image, dtype=np.uint8)
+            if time.monotonic() - began_s >= _UNREADABLE_S:
+                break
+        return None
 
 
 class StreamFeed:
@@ -145,7 +154,7 @@ class StreamFeed:
             self.rate = float(self._stream.average_rate) if self._stream.average_rate else None
             # HLS comes in pieces of seconds: without a pace one would see the last frame of each
             paced = "hls" in self._container.format.name
-            self._pace = _Pace() if paced else None
+            self._pace = Pace(math.inf) if paced else None
             self._pictures = self._decode()
             self._first = next(self._pictures, None)
         except Lost as error:
@@ -181,7 +190,7 @@ class StreamFeed:
                 pictures = self._stream.decode(packet)
             except av.FFmpegError as error:
                 broken += 1
-                if broken >= _BROKEN_IN_A_ROW and time.monotonic() - seen_s >= _DARK_S:
+                if broken >= BROKEN_IN_A_ROW and time.monotonic() - seen_s >= DARK_S:
                     raise Lost("what it sends cannot be decoded") from error
                 continue
             yield from pictures
@@ -200,8 +209,8 @@ class StreamFeed:
                 if packet.size and packet.stream is self._stream:
                     yield packet
                     came_s = time.monotonic()
-                elif packet.size and time.monotonic() - came_s >= _DARK_S:
-                    raise Lost(f"no picture came for {_DARK_S:g} s, only sound")
+                elif packet.size and time.monotonic() - came_s >= DARK_S:
+                    raise Lost(f"no picture came for {DARK_S:g} s, only sound")
         except av.FFmpegError as error:
             if isinstance(error, av.error.ExitError):  # PyAV's time-out
                 raise Lost(f"nothing came for {READ_S:g} s") from error
@@ -237,7 +246,7 @@ class FileFeed:
         self._file = VideoFile(source)
         self.rate: float | None = float(self._file.info.rate)
         self._frames = iter(self._file)
-        self._pace = _Pace()
+        self._pace = Pace(_PATIENCE_S)
 
     def read(self) -> Image | None:
         """See `Feed`."""
@@ -256,23 +265,6 @@ class FileFeed:
 
 def _has_end(container: InputContainer) -> bool:
     return bool(container.duration)
-
-
-class _Pace:
-    """Waits until a picture's time has come; a gap of over a second is skipped."""
-
-    def __init__(self) -> None:
-        self._offset_s: float | None = None
-
-    def wait_for(self, time_s: float) -> None:
-        now_s = time.monotonic()
-        if self._offset_s is None:
-            self._offset_s = now_s - time_s
-        wait_s = time_s + self._offset_s - now_s
-        if -1 <= wait_s <= 1:
-            time.sleep(max(wait_s, 0))
-        else:
-            self._offset_s = now_s - time_s
 
 
 def open_feed(source: str, size: tuple[int, int] | None = None, fps: float | None = None) -> Feed:

@@ -26,6 +26,11 @@ def hud_line(hud: Hud) -> str:
     return f"{hud.fps:.0f} fps  {hud.latency_ms:.0f} ms  {hud.people} people  {hud.engine}"
 
 
+def status_line(hud: Hud) -> str:
+    """The numbers and the notice in one line, for a terminal."""
+    return f"{hud_line(hud)}  {hud.notice}" if hud.notice else hud_line(hud)
+
+
 def draw_hud(image: Image, hud: Hud, *, with_help: bool = False) -> None:
     """Write the numbers and the notice onto a picture, in place, and a red dot while recording.
 

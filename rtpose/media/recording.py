@@ -14,16 +14,22 @@ from rtpose.media.sinks import VIDEO_FORMATS, VideoWriter
 from rtpose.media.video_info import VideoInfo
 from rtpose.pictures import write_picture
 from rtpose.pose import Frame, FrameResult, Image
-from rtpose.targets import check_target
+from rtpose.targets import check_target, unused
 
 _CLOCK = Fraction(1, 90_000)
 """MPEG's clock, fine enough for frames that come when they come."""
+
+_LONGEST_S = 4 * 3600.0
+"""After it a recording goes on in a new file. FFmpeg's writer of .mp4 keeps 72 bytes a frame in
+memory until the file is finished, 31 MB by then at 30 frames a second, and takes no pause longer
+than 6.6 hours in one file."""
 
 
 class Recorder:
     """Writes videos of what is shown, each frame at the time it was captured.
 
-    Where a recording cannot go on, as on a full disk, it ends, and what there is of it is kept.
+    Where a recording cannot go on, as on a full disk, it ends, and what there is of it is kept. One
+    of more than four hours goes on in the next file.
 
     Parameters
     ----------
@@ -34,6 +40,8 @@ class Recorder:
         Frames a second that the camera promises: only a hint for players.
     overwrite : bool
         Replace an existing file with the first recording.
+    source : Path, optional
+        The file that is shown, where it is one: never overwritten.
 
     Attributes
     ----------
@@ -49,14 +57,19 @@ class Recorder:
     """
 
     def __init__(
-        self, path: Path | None = None, rate: float | None = None, *, overwrite: bool = False
+        self,
+        path: Path | None = None,
+        rate: float | None = None,
+        *,
+        overwrite: bool = False,
+        source: Path | None = None,
     ) -> None:
         if path is not None:
             if path.suffix.lower() not in VIDEO_FORMATS:
                 raise RtposeError(
                     f"{path}: the name of a video must end in {', '.join(VIDEO_FORMATS)}"
                 )
-            check_target(path, overwrite)
+            check_target(path, overwrite, source)
         self.finished: list[Path] = []
         self._begun = 0
         self._path = path
@@ -86,6 +99,8 @@ class Recorder:
             return
         frame = result.frame
         try:
+            if self._writer is not None and frame.time_s - self._began_s > _LONGEST_S:
+                self._finish(self._writer)
             if self._writer is None:
                 self._writer = self._begin(frame)
             self._writer.write(fitted(frame.image, self._size), frame.time_s - self._began_s)
@@ -106,9 +121,10 @@ class Recorder:
             If the file cannot be written to its end; what there is of it is kept.
         """
         self.wanted = False
-        writer, self._writer = self._writer, None
-        if writer is None:
-            return None
+        return None if self._writer is None else self._finish(self._writer)
+
+    def _finish(self, writer: VideoWriter) -> Path:
+        self._writer = None
         writer.close()
         self.finished.append(writer.path)
         return writer.path
@@ -142,15 +158,6 @@ def save_snapshot(image: Image) -> Path:
     path = unused(Path(f"rtpose-{time.strftime('%Y%m%d-%H%M%S')}.png"))
     write_picture(path, image)
     return path
-
-
-def unused(path: Path) -> Path:
-    """The path, or the first of its like with a number that is no file yet: a.png, a-2.png."""
-    candidate, number = path, 1
-    while candidate.exists():
-        number += 1
-        candidate = path.with_stem(f"{path.stem}-{number}")
-    return candidate
 
 
 def fitted(image: Image, size: tuple[int, int]) -> Image:

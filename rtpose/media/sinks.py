@@ -12,14 +12,14 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
-from av.video.frame import VideoFrame
+from av.video.frame import PictureType, VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
 
 from rtpose.errors import RtposeError
 from rtpose.media.audio import AudioCopy
 from rtpose.media.video_info import Colour, VideoInfo
 from rtpose.pose import Image
-from rtpose.targets import check_target, partial_path
+from rtpose.targets import check_target, partial_path, settle
 
 VIDEO_FORMATS = {".mp4": "mp4", ".mov": "mov", ".mkv": "matroska"}
 """File suffix to FFmpeg's name of the format."""
@@ -32,6 +32,10 @@ as large as those that came in, superfast's are twice that, medium's are no smal
 
 _FINEST_CLOCK = 1_000_000
 """Most ticks a second that a written clock may have."""
+
+_KEY_S = 2.0
+"""Seconds between the key frames of a crash-safe file, at which what was written can be played.
+x264 itself puts one in 250 frames."""
 
 _CODABLE_MATRICES = {1, 4, 5, 6, 7, 9}
 """Colour matrices of ITU-T H.273 that swscale converts to, with their own number as its name."""
@@ -52,9 +56,11 @@ class VideoWriter:
     right or one row at the bottom, a copy of the last one.
 
     What is written stands under a hidden name in the same folder and gets the final name when
-    all is complete. Leaving the ``with`` block normally finishes the file, Ctrl-C finishes it
-    with what is there, any other exception removes it. A file without frames is never made. A
-    program that catches Ctrl-C itself calls ``close(interrupted=True)`` between two frames.
+    all is complete; if another has got that name meanwhile, one with a number. Leaving the
+    ``with`` block normally finishes the file, Ctrl-C finishes it with what is there, any other
+    exception removes it, or keeps what there is if it is crash-safe. A file without frames is
+    never made. A program that catches Ctrl-C itself calls ``close(interrupted=True)`` between two
+    frames.
 
     Parameters
     ----------
@@ -67,14 +73,15 @@ class VideoWriter:
     overwrite : bool
         Replace an existing file.
     crash_safe : bool
-        For recordings of days: what is written plays at any time, though it was never finished,
-        and where the disk is full or a signal breaks in, it is kept under the final name. Else
-        players on the network may begin before they have the whole file, which costs a copy of
-        it at the end.
+        For what does not come twice: all but the last seconds and the pictures still in the
+        encoder play though the file was never finished, and where the disk is full or a signal
+        breaks in, it is kept under the final name. Else players on the network may begin before
+        they have the whole file, which costs a copy of it at the end.
 
     Attributes
     ----------
     path : Path
+        Where the result is.
     frames : int
         Frames written.
     audio_skipped : tuple of str
@@ -98,7 +105,9 @@ class VideoWriter:
     ) -> None:
         self.path = Path(path)
         self.frames = 0
+        self._overwrite = overwrite
         self._crash_safe = crash_safe
+        self._key_s = -math.inf  # of the last key frame that was asked for
         self._info = info
         self._colour, self._clock = _written_colour(info.colour), _clock(info)
         self._start = round(info.start_s / self._clock)
@@ -181,6 +190,9 @@ class VideoWriter:
         )
         picture.color_primaries = self._colour.primaries
         picture.color_trc = self._colour.transfer
+        if self._crash_safe and time_s - self._key_s >= _KEY_S:
+            picture.pict_type = PictureType.I
+            self._key_s = time_s
         self._last = max(self._start + self._ticks(time_s), self._last + 1)
         picture.pts, picture.time_base = self._last, self._clock
         self._encode(picture)
@@ -213,7 +225,7 @@ class VideoWriter:
                 self._audio.close()
             with self._failing_as_rtpose_error():
                 self._output.close()
-                self._partial.replace(self.path)
+                self.path = settle(self._partial, self.path, self._overwrite)
         except BaseException:
             if self._crash_safe:
                 self.keep()
@@ -238,7 +250,7 @@ class VideoWriter:
                 self._encode(None)
             self._release()
             if self._partial.exists():
-                self._partial.replace(self.path)
+                self.path = settle(self._partial, self.path, self._overwrite)
 
     def _release(self) -> None:
         self._open = False
@@ -252,11 +264,17 @@ class VideoWriter:
     def __enter__(self) -> VideoWriter:
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, _: object
+    ) -> None:
         if kind is None or issubclass(kind, KeyboardInterrupt):
             self.close(interrupted=kind is not None)
-        else:
+        elif not self._crash_safe:
             self.abort()
+        else:
+            self.keep()
+            if isinstance(error, RtposeError) and self.path.exists():
+                raise RtposeError(f"{error} {self.path} holds what was written before") from error
 
     def _ticks(self, time_s: float) -> int:
         """Turn seconds into ticks of the written clock."""

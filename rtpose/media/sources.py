@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -18,7 +19,14 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from rtpose.errors import RtposeError
-from rtpose.media.urls import is_url, open_url, shown_url, source_name
+from rtpose.media.urls import (
+    BROKEN_IN_A_ROW,
+    DARK_S,
+    is_url,
+    open_url,
+    shown_url,
+    source_name,
+)
 from rtpose.media.video_info import read_info, read_orientation
 from rtpose.pose import Frame, Image
 
@@ -54,7 +62,7 @@ class VideoFile:
     info : VideoInfo
     broken : str or None
         After the last frame: where and why the file broke off, or what was damaged and left
-        out; None where it was whole.
+        out; None where it was whole, or not wanted to its end.
 
     Raises
     ------
@@ -66,6 +74,7 @@ class VideoFile:
         self.name = shown_url(str(source))
         self._source = source_name(str(source))
         self.broken: str | None = None
+        self._stop: threading.Event | None = None
         self._count = 0
         self._last_s = 0.0
         self._trouble = _Trouble()
@@ -77,10 +86,11 @@ class VideoFile:
             self._pictures = self._decode()
             self._first = next(self._pictures, None)
             if self._first is None:
-                raise RtposeError(
-                    f"{self.name}: no picture in it can be decoded; "
+                why = self._trouble.ended or (
+                    "no picture in it can be decoded; "
                     "check that it plays elsewhere, or convert it to H.264"
                 )
+                raise RtposeError(f"{self.name}: {why}")
             self._stored_size = self._first.width, self._first.height
             self._orientation = read_orientation(self._first)
             self.info = read_info(self._container, self._stream, self._first, self._orientation)
@@ -97,7 +107,14 @@ class VideoFile:
             raise
 
     def __iter__(self) -> Iterator[Frame]:
+        """Give every frame, once; see `frames`."""
+        return self.frames()
+
+    def frames(self, stop: threading.Event | None = None) -> Iterator[Frame]:
         """Give every frame, once.
+
+        Ends when the source does, or soon after `stop` is set: also where a stream sends on and
+        on and there is no picture in it.
 
         Raises
         ------
@@ -107,6 +124,7 @@ class VideoFile:
         if self._first is None:
             raise RuntimeError(f"{self.name} was read already; open it again")
         first, self._first = self._first, None
+        self._stop = stop
         return self._frames(first)
 
     def __enter__(self) -> VideoFile:
@@ -154,26 +172,38 @@ class VideoFile:
         return self._orientation.apply(image)
 
     def _decode(self) -> Iterator[VideoFrame]:
+        seen_s = time.monotonic()
         for packet in chain(self._packets(), (None,)):  # None drains the decoder
             try:
                 pictures = self._stream.decode(packet)
             except av.FFmpegError as error:
                 self._trouble.meet(error, self._place())
+                if self._trouble.in_a_row >= BROKEN_IN_A_ROW and self._is_dark(seen_s):
+                    self._trouble.ended = "what it sends cannot be decoded"
+                    return
                 continue
-            self._trouble.pictures_since += len(pictures)
-            yield from pictures
+            if pictures:
+                self._trouble.pass_by(len(pictures))
+                yield from pictures
+                seen_s = time.monotonic()  # what the taker took its time for is not counted
 
     def _packets(self) -> Iterator[Packet[VideoStream]]:
         """Give the video's packets up to the end, or to where the file cannot be read further."""
         torn: Packet[VideoStream] | None = None
+        came_s = time.monotonic()
         # all of them, subtitles too: any may be the one that lasts as long as was announced
         packets: Iterator[Packet[Any]] = self._container.demux()
         try:
             for packet in packets:
+                if self._is_stopped():
+                    return
                 if not packet.size:  # the end mark that demux gives for each stream
                     continue
                 self._trouble.end_s = max(self._trouble.end_s, _end_s(packet))
                 if packet.stream is not self._stream:
+                    if self._is_dark(came_s):
+                        self._trouble.ended = f"no picture came for {DARK_S:g} s, only sound"
+                        break
                     continue
                 # The packet in which a file is cut off is torn. Decoding it would lose the good
                 # pictures still in the decoder, so it is dropped; torn ones amid a file are not.
@@ -184,15 +214,27 @@ class VideoFile:
                     torn = packet
                 else:
                     yield packet
+                came_s = time.monotonic()
         except av.FFmpegError as error:
             self._trouble.meet(error, self._place())
         self._trouble.cut = torn is not None
+
+    def _is_dark(self, since_s: float) -> bool:
+        """Whether that is too long for a stream; a file may have sound alone for any time."""
+        return is_url(self.name) and time.monotonic() - since_s >= DARK_S
+
+    def _is_stopped(self) -> bool:
+        return self._stop is not None and self._stop.is_set()
 
     def _place(self) -> str:
         return f"after frame {self._count} ({self._last_s:.1f} s)"
 
     def _verdict(self) -> str | None:
         trouble = self._trouble
+        if self._is_stopped():
+            return None
+        if trouble.ended:
+            return f"breaks off {self._place()}: {trouble.ended}"
         announced_s = _announced_end_s(self._container)
         short = announced_s is not None and trouble.end_s < announced_s - _SHORTFALL_S
         if trouble.count and not trouble.pictures_since:
@@ -206,21 +248,28 @@ class VideoFile:
 
 @dataclass
 class _Trouble:
-    """What went wrong while reading one file."""
+    """What went wrong while reading one file; `ended` is why the rest was not waited for."""
 
     count: int = 0
+    in_a_row: int = 0
     reason: str = ""
     place: str = ""
     pictures_since: int = 0
     end_s: float = 0.0
     cut: bool = False
+    ended: str = ""
 
     def meet(self, error: av.FFmpegError, place: str) -> None:
         if not self.count:
             self.place = place
         self.count += 1
+        self.in_a_row += 1
         self.reason = error.strerror or str(error)
         self.pictures_since = 0
+
+    def pass_by(self, pictures: int) -> None:
+        self.in_a_row = 0
+        self.pictures_since += pictures
 
 
 def _open(source: str | Path) -> InputContainer:

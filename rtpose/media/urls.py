@@ -18,6 +18,13 @@ from rtpose.errors import RtposeError
 OPEN_S, READ_S = 10.0, 5.0
 """Longest waits in seconds for a stream to begin, and for the next piece of one that has begun."""
 
+DARK_S = 15.0
+"""How long a stream may send something and yet no picture: one may begin with a key frame only,
+and with x264's defaults the next is up to 250 frames away."""
+
+BROKEN_IN_A_ROW = 100
+"""Packets that give no picture before a stream is dark, not merely disturbed."""
+
 _SCHEME = re.compile(r"[a-z][a-z0-9+.-]*://", re.IGNORECASE)
 
 _SECRET = re.compile(rf"^({_SCHEME.pattern}[^:]*):.*@", re.IGNORECASE | re.DOTALL)

@@ -30,7 +30,7 @@ class Hud:
     fps : float
         Frames shown per second, lately.
     latency_ms : float
-        Age of the frame when it is shown, from its capture.
+        Age of the frame when it is shown, also again, from its capture; stands while paused.
     people : int
     engine : str
         Name, precision and device in a few words.

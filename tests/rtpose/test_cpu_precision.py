@@ -7,6 +7,7 @@ import platformdirs
 import pytest
 
 from rtpose import cpu_precision
+from rtpose.cache import keep
 from rtpose.cpu_precision import check_precision, time_precisions, worthwhile
 from rtpose.errors import RtposeError
 
@@ -82,6 +83,32 @@ def test_on_a_busy_machine_it_is_timed_again_next_time(clock: list[float]):
     assert quiet == pytest.approx({"fp32": 1.0})
     kept = time_precisions("abc", ["fp32"], lambda _: Request(clock, 5.0), PIXELS)
     assert kept == pytest.approx({"fp32": 1.0})
+
+
+def write(folder: Path, text: str) -> None:
+    (folder / "seconds.json").write_text(text)
+
+
+@pytest.mark.parametrize("fault", ["recipe", "[1]", '{"bf16": 1}', "x"])
+def test_seconds_of_another_kind_are_timed_again(
+    clock: list[float], monkeypatch: pytest.MonkeyPatch, fault: str
+):
+    def ask(seconds: float) -> dict[str, float]:
+        return time_precisions("abc", ["fp32"], lambda _: Request(clock, seconds), PIXELS)
+
+    if fault == "recipe":
+        ask(1.0)
+        monkeypatch.setattr(cpu_precision, "_RECIPE", "another")
+    else:
+        with monkeypatch.context() as patch:
+            patch.setattr(
+                cpu_precision,
+                "keep",
+                lambda kind, key, _: keep(kind, key, lambda made: write(made, fault)),
+            )
+            ask(1.0)
+    assert ask(5.0) == pytest.approx({"fp32": 5.0})
+    assert ask(9.0) == pytest.approx({"fp32": 5.0})
 
 
 def test_what_does_not_exist_is_refused():

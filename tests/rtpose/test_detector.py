@@ -1,4 +1,5 @@
 import importlib.util
+import logging
 import os
 import subprocess
 import sys
@@ -9,9 +10,16 @@ import numpy as np
 import pytest
 import torch
 
-from rtpose.detector import PersonDetector, UltralyticsDetector, _recorded, load_detector
+from rtpose.detector import (
+    PersonDetector,
+    UltralyticsDetector,
+    _recorded,
+    _say_slower,
+    load_detector,
+)
 from rtpose.errors import RtposeError
 from rtpose.geometry import box_iou
+from rtpose.openvino_model import compile_for_cpu
 from rtpose.shipped import shipped_detector
 from rtpose.yolo import load_model
 
@@ -100,6 +108,20 @@ def test_engines_agree(pictures):
     assert (torch_one.precision, openvino.precision, info.yaml["nc"]) == ("fp32", "fp32", 80)
 
 
+def test_without_openvino_torch_finds_them_and_that_is_said_once(pictures, monkeypatch, caplog):
+    monkeypatch.setattr("rtpose.detector.why_no_openvino", lambda: "openvino is broken; mend it")
+    _say_slower.cache_clear()
+    with caplog.at_level(logging.WARNING):
+        first, _ = load_detector(size=320), load_detector(size=320)
+    assert (first.name, first.precision) == ("person-yolo11n (torch)", "fp32")
+    boxes, _ = first(pictures["zidane"])
+    assert box_iou(np.float32(PEOPLE["zidane"]), boxes).max(axis=1).min() > 0.75
+    (said,) = caplog.messages
+    assert said == "openvino is broken; mend it. Finding people with PyTorch, which is slower"
+    with pytest.raises(RtposeError, match="the openvino detector: openvino is broken; mend it"):
+        load_detector(engine="openvino")
+
+
 def test_eight_bits_find_the_same_people(pictures):
     exact, rounded = (load_detector(precision=name) for name in ("fp32", "int8"))
     assert (exact.precision, rounded.precision) == ("fp32", "int8")
@@ -133,6 +155,65 @@ def test_on_a_gpu_the_first_shapes_are_recorded_and_the_others_run_as_they_are(m
         answer = predict(torch.ones(1, height))
         assert (answer == (3 if height <= 4 else 2)).all()
     assert recorded == [(1, height) for height in range(1, 5)]
+
+
+def test_where_recording_fails_the_network_runs_as_it_is_and_that_is_said_once(monkeypatch, caplog):
+    tried = []
+
+    def fail(network, example, pool):
+        tried.append(tuple(example.shape))
+        raise RuntimeError("CUDA error: operation not permitted when stream is capturing\nmore")
+
+    monkeypatch.setattr("rtpose.detector.CudaGraph", fail)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
+    monkeypatch.setattr(torch.cuda, "device", lambda device: torch.device(device))
+    predict = _recorded(lambda pictures: pictures * 2, "cpu")
+    for height in (1, 1, 2):
+        assert (predict(torch.ones(1, height)) == 2).all()
+    assert tried == [(1, 1)]
+    (said,) = caplog.messages
+    assert "(CUDA error: operation not permitted when stream is capturing). Going on" in said
+
+
+@pytest.fixture
+def int8_is_quickest(tmp_path, monkeypatch):
+    # nothing is known of this one; what was compiled is taken from the cache all the same
+    monkeypatch.setattr("rtpose.detector.processor", lambda: f"a processor of {tmp_path}")
+    monkeypatch.setattr("rtpose.detector.possible_precisions", lambda **_: ["fp32", "int8"])
+    monkeypatch.setattr("rtpose.detector.time_precisions", lambda *_: {"fp32": 2.0, "int8": 1.0})
+
+
+def test_a_precision_that_finds_the_same_people_is_used_and_asked_once(
+    int8_is_quickest, monkeypatch, caplog
+):
+    assert load_detector().precision == "int8"
+    monkeypatch.setattr("rtpose.detector._compare", lambda *_: pytest.fail("asked again"))
+    assert load_detector().precision == "int8"
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("fault", [float("nan"), 0.0, 0.5])
+def test_a_precision_that_finds_others_is_not_used_and_that_is_said(
+    int8_is_quickest, monkeypatch, caplog, fault
+):
+    """NaN would be nobody in every picture, and not a word."""
+
+    class Broken:
+        def __init__(self, request):
+            self.request = request
+
+        def infer(self, inputs):
+            return [self.request.infer(inputs)[0] * np.float32(fault)]
+
+    def compile_broken(graph, precision, **options):
+        request = compile_for_cpu(graph, precision, **options)
+        return Broken(request) if precision == "int8" else request
+
+    monkeypatch.setattr("rtpose.detector.compile_for_cpu", compile_broken)
+    for _ in range(2):
+        assert load_detector().precision == "fp32"
+    assert "detector: in int8 the people found are not those of fp32 (" in caplog.messages[0]
+    assert len(caplog.messages) == 2
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

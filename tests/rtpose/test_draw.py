@@ -69,6 +69,27 @@ def test_joints_carry_the_colour_of_the_id():
     assert id_colour(None) in colours_in(drawn(person(identity=None)))
 
 
+def test_the_id_stands_above_the_head_where_there_are_several():
+    one, other = person((20, 60, 120, 220), 1), person((160, 60, 260, 220), 2)
+    alone = drawn(one, size=(240, 280))
+    both = drawn(one, other, size=(240, 280))
+    above = slice(30, 54)
+    assert (alone[above] == 128).all()
+    assert id_colour(1) in colours_in(both[above, :140])
+    assert id_colour(2) in colours_in(both[above, 140:])
+    without = drawn(person((20, 60, 120, 220), None), other, size=(240, 280))
+    assert (without[above, :140] == 128).all()
+
+
+@pytest.mark.parametrize("place", [(-60, -40, 40, 120), (220, 0, 320, 160)])
+def test_the_id_of_somebody_half_outside_is_in_the_picture(place):
+    other = person((100, 60, 160, 220), 2)
+    image = drawn(person(place, 1), other, size=(240, 280))
+    plain = drawn(person(place, None), other, size=(240, 280))
+    x0, y0, x1, y1 = changed(np.abs(image.astype(int) - plain).clip(0, 255), background=0)
+    assert y1 - y0 >= 10 and x1 > x0
+
+
 def test_id_colours_are_fixed_and_unlike_their_neighbours():
     # Written out: the colours must be the same in every run and every version.
     assert [id_colour(i) for i in (0, 1, 9)] == [(60, 60, 255), (80, 230, 80), (60, 60, 255)]
@@ -177,4 +198,4 @@ floats = st.floats(width=32, allow_nan=True, allow_infinity=True)
     identity=st.one_of(st.none(), st.integers(0, 10**9)),
 )
 def test_no_numbers_crash_it(joints, box, size, identity):
-    drawn(Pose(box, 0.5, joints, identity), size=size)
+    drawn(Pose(box, 0.5, joints, identity), person(identity=2), size=size)

@@ -133,7 +133,8 @@ def test_stage_threads_are_those_of_the_detector_and_of_a_single_crop(
 
         monkeypatch.setattr(f"rtpose.{module}.compile_for_cpu", spy)
     poses = load_estimator(engine="openvino", stage_threads=1)(bus)
-    assert asked["detector"] == [1]
+    # before, where it is not in the cache: precisions are timed, and compared
+    assert asked["detector"][-1] == 1
     # any number of crops, then one
     assert asked["engines.openvino"][-2:] == [None, 1]
     others = load_estimator(engine="openvino")(bus)

@@ -1,7 +1,7 @@
 import json
 import logging
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
@@ -229,6 +229,41 @@ def test_a_lost_camera_is_told_beside_the_last_picture(stage: Any):
     notices = [hud.notice for hud in view.huds]
     assert any("camera lost" in notice for notice in notices)
     assert view.shown[-1].frame.image.shape == (64, 96, 3)
+
+
+class StillCamera:
+    """A camera whose clock a test sets; it gave one picture, when the clock was at 10 s."""
+
+    def __init__(self) -> None:
+        self.waiting = None
+        self.at_s = 10.0
+
+    def now_s(self) -> float:
+        return self.at_s
+
+
+def test_the_age_of_a_picture_that_stands_grows_but_not_in_a_pause():
+    camera = StillCamera()
+    view = FakeView(
+        in_turn(
+            (lambda view: len(view.shown) == 4, Action.PAUSE),
+            (lambda view: len(view.shown) == 6, Action.PAUSE),
+        )
+    )
+    told: list[Hud] = []
+    session = Session(camera, view, dot, "an engine", Recorder(None, 30), tell=told.append)  # type: ignore[arg-type]
+
+    def results() -> Iterator[FrameResult | None]:
+        yield left_person(Frame(np.full((48, 64, 3), 99, np.uint8), 0, 10.0))
+        for _ in range(7):
+            camera.at_s += 1
+            yield None
+
+    session.run(results())
+    assert len({id(result) for result in view.shown}) == 1
+    assert [hud.latency_ms for hud in view.huds] == [0, 1e3, 2e3, 3e3, 3e3, 3e3, 6e3, 7e3]
+    assert [hud.paused for hud in view.huds] == [False] * 4 + [True] * 2 + [False] * 2
+    assert told and told[0] == view.huds[0]
 
 
 def after_notice_gone() -> Callable[[FakeView], Sequence[Action]]:

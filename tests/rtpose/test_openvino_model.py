@@ -3,6 +3,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from torch import nn
 
 from rtpose import openvino_model
-from rtpose.openvino_model import compile_for_cpu, convert
+from rtpose.openvino_model import compile_for_cpu, convert, why_no_openvino
 
 EXAMPLE = torch.zeros(1, 3, 8, 8)
 SHAPE = (-1, 3, 8, 8)
@@ -54,6 +55,13 @@ def test_other_weights_or_shapes_are_other_graphs(cache: Path):
     convert(small(1), EXAMPLE, SHAPE)
     convert(small(0), EXAMPLE, (1, 3, 8, 8))
     assert len(list(cache.iterdir())) == 3
+
+
+def test_a_graph_of_another_recipe_is_not_taken(cache: Path, monkeypatch: pytest.MonkeyPatch):
+    convert(small(), EXAMPLE, SHAPE)
+    monkeypatch.setattr(openvino_model, "_RECIPE", "another")
+    convert(small(), EXAMPLE, SHAPE)
+    assert len(list(cache.iterdir())) == 2
 
 
 def test_a_damaged_entry_is_made_again_and_said(cache: Path, caplog: pytest.LogCaptureFixture):
@@ -131,6 +139,42 @@ def test_without_a_place_to_keep_it_it_works_all_the_same(
     with caplog.at_level(logging.INFO, logger="rtpose"):
         convert(small(), EXAMPLE, SHAPE)
     assert "is not kept" in caplog.text
+
+
+@pytest.fixture
+def asked_anew() -> Iterator[None]:
+    why_no_openvino.cache_clear()
+    yield
+    why_no_openvino.cache_clear()
+
+
+def test_openvino_that_is_not_installed(asked_anew: None, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(openvino_model.importlib.util, "find_spec", lambda name: None)
+    assert why_no_openvino() == "openvino is not installed; run: pip install openvino"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ImportError("libopenvino.so.2640: cannot open shared object file\nmore"),
+        RuntimeError("Device with CPU name is not registered in the OpenVINO Runtime\nmore"),
+    ],
+)
+def test_openvino_that_is_installed_but_broken(
+    asked_anew: None, monkeypatch: pytest.MonkeyPatch, error: Exception
+):
+    """A library is missing, or its part for CPUs is."""
+
+    def fail() -> None:
+        raise error
+
+    monkeypatch.setattr(openvino_model, "_core", fail)
+    line = str(error).splitlines()[0]
+    assert why_no_openvino() == f"openvino cannot be used: {line}; install it again"
+
+
+def test_openvino_that_runs(asked_anew: None):
+    assert why_no_openvino() is None
 
 
 SIGNAL_AFTER_MODELS = """

@@ -2,9 +2,17 @@ from pathlib import Path
 
 import pytest
 import torch
+import yaml
 
 from rtpose.errors import RtposeError
-from training.config import OptimiserConfig, TrainConfig, parse, read_config
+from training.config import (
+    OptimiserConfig,
+    TrainConfig,
+    first_difference,
+    parse,
+    read_config,
+    write_config,
+)
 from training.train import build_network
 
 GOOD = {"network": {"stacks": 3, "channels": 64}, "phases": [{"size": 128, "images": 10}]}
@@ -47,6 +55,41 @@ def test_defaults_fill_in():
 def test_wrong_key_or_type_is_named(change: dict[str, object], message: str):
     with pytest.raises(RtposeError, match=message.replace("?", r"\?")):
         parse(TrainConfig, GOOD | change, "here")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"phases": []}, "x.yaml: phases: give at least one"),
+        ({"phases": [{"size": 64, "images": 0}]}, r"x.yaml: phases\[0\]: images: .* 1, not 0"),
+        ({"batch": 0}, "x.yaml: batch: must be at least 1, not 0"),
+        ({"sigma": 0.0}, "x.yaml: sigma: must be above 0"),
+        ({"data": {"source_weights": {"coco": -1}}}, "source_weights.coco: must be at least 0"),
+        ({"optimiser": {"rate": float("nan")}}, "optimiser: rate: must be at least 0, not nan"),
+    ],
+)
+def test_numbers_out_of_range_are_named(change: dict[str, object], message: str, tmp_path: Path):
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump(GOOD | change))
+    with pytest.raises(RtposeError, match=message):
+        read_config(tmp_path / "x.yaml")
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.stem)
+def test_written_and_read_again(path: Path, tmp_path: Path):
+    config = read_config(path)
+    write_config(config, tmp_path / "config.yaml")
+    assert read_config(tmp_path / "config.yaml") == config
+
+
+def test_the_first_difference_is_named():
+    config = parse(TrainConfig, GOOD, "here")
+    longer = parse(TrainConfig, GOOD | {"phases": [{"size": 128, "images": 20}], "seed": 1}, "here")
+    assert first_difference(config, config) is None
+    assert first_difference(config, longer) == "phases[0]: images was 10, now 20"
+    more = parse(TrainConfig, GOOD | {"phases": GOOD["phases"] * 2}, "here")
+    assert first_difference(config, more) == "phases was 1 entries, now 2 entries"
+    other = parse(TrainConfig, GOOD | {"optimiser": {"rate": 0.5}}, "here")
+    assert first_difference(config, other) == "optimiser: rate was 0.002, now 0.5"
 
 
 def test_missing_and_broken_files(tmp_path: Path):

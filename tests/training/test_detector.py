@@ -1,3 +1,4 @@
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,9 +16,12 @@ from training.detector import (
     Evaluation,
     blend_models,
     complete_labels,
+    detector_labels,
+    evaluate_detector,
     fine_tune,
     load_start,
     record_scores,
+    split_pictures,
     stack_pictures,
     targets,
 )
@@ -92,6 +96,48 @@ def test_scores_go_into_the_file_and_weights_stay(tmp_path):
     assert torch.equal(
         before.state_dict()["model.0.conv.weight"], after.state_dict()["model.0.conv.weight"]
     )
+
+
+def own_data(folder: Path, complete: int) -> Path:
+    """Twelve pictures of somebody's own, of which some say that everybody has a box."""
+    images = []
+    for i in range(12):
+        noise = np.random.default_rng(i).integers(0, 255, (4, 4, 3)).astype(np.uint8)
+        cv2.imwrite(str(folder / f"{i}.png"), cv2.resize(noise, (90, 90)))
+        images.append({"id": i, "file_name": f"{i}.png"})
+        if i < complete:
+            images[i]["boxes_complete"] = True
+    boxes = [{"image_id": i, "bbox": [10, 10, 30, 60]} for i in range(12)]
+    (folder / "train.json").write_text(json.dumps({"images": images, "annotations": boxes}))
+    return folder
+
+
+def test_peoples_own_pictures_are_split(tmp_path):
+    labels = detector_labels(own_data(tmp_path, 9), "train")
+    assert labels == tmp_path / "train.json"
+    split = split_pictures(labels, tmp_path, DetectorConfig())
+    assert [len(part) for part in (split.train, split.choose, split.held_back)] == [7, 2, 3]
+    assert all(picture.complete for picture in split.choose + split.held_back)
+    names = [p.path.name for part in (split.train, split.choose, split.held_back) for p in part]
+    assert len(set(names)) == 12
+    # and what is made for poses alone is not learned from
+    left_out = DetectorConfig(left_out=("train.json",))
+    with pytest.raises(RtposeError, match="of 0 pictures 0 say"):
+        split_pictures(labels, tmp_path, left_out)
+
+
+def test_nothing_to_choose_by_is_said_before_training(tmp_path):
+    labels = detector_labels(own_data(tmp_path, 0), "train")
+    with pytest.raises(RtposeError, match="nothing to choose weights by: of 12 pictures 0 say"):
+        split_pictures(labels, tmp_path, DetectorConfig())
+    with pytest.raises(RtposeError, match=r"a detector learns from val\.json .* here is COCO"):
+        detector_labels(tmp_path, "val")
+
+
+def test_nobody_to_find(picture):
+    nobody = replace(picture, boxes=np.zeros((0, 4), np.float32))
+    with pytest.raises(RtposeError, match="none of 1 pictures has a person's box"):
+        evaluate_detector(None, [nobody])
 
 
 def test_start_must_exist(tmp_path):

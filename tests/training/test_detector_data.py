@@ -38,11 +38,13 @@ def pictures(tmp_path):
     return made
 
 
-def test_reads_boxes_of_the_wanted_sources(tmp_path):
+def test_reads_boxes(tmp_path):
     images = [
         {"id": i, "file_name": f"{s}.webp", "source": s, "boxes_complete": s == "a"}
         for i, s in enumerate("abc")
     ]
+    # somebody's own labels say neither
+    images[2] = {"id": 2, "file_name": "c.webp"}
     annotations = [
         {"image_id": 0, "bbox": [1, 2, 3, 4]},
         {"image_id": 0, "bbox": [1, 2, 3, 4], "iscrowd": 1},
@@ -52,21 +54,22 @@ def test_reads_boxes_of_the_wanted_sources(tmp_path):
     path.write_bytes(
         gzip.compress(json.dumps({"images": images, "annotations": annotations}).encode())
     )
-    first, second = read_labels(path, tmp_path, ("a", "b"))
+    first, second, third = read_labels(path, tmp_path)
     np.testing.assert_array_equal(first.boxes, [[1, 2, 4, 6]])
     assert first.complete
     assert second.boxes.shape == (0, 4)
     assert not second.complete
+    assert third.source == "labels.json.gz" and not third.complete
 
 
 def test_pictures_may_lie_in_a_folder_named_like_the_labels(tmp_path):
     image = {"id": 0, "file_name": "a.webp", "source": "a", "boxes_complete": True}
     labels = tmp_path / "train.json.gz"
     labels.write_bytes(gzip.compress(json.dumps({"images": [image], "annotations": []}).encode()))
-    assert read_labels(labels, tmp_path, ("a",))[0].path == tmp_path / "a.webp"
+    assert read_labels(labels, tmp_path)[0].path == tmp_path / "a.webp"
     (tmp_path / "train").mkdir()
     (tmp_path / "train" / "a.webp").touch()
-    assert read_labels(labels, tmp_path, ("a",))[0].path == tmp_path / "train" / "a.webp"
+    assert read_labels(labels, tmp_path)[0].path == tmp_path / "train" / "a.webp"
 
 
 @pytest.mark.parametrize("content", [None, b"{", b"{}", b'{"images": [{}], "annotations": []}'])
@@ -75,7 +78,7 @@ def test_says_which_labels_are_broken(tmp_path, content):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(RtposeError, match=r"labels\.json"):
-        read_labels(path, tmp_path, ("a",))
+        read_labels(path, tmp_path)
 
 
 def test_copies_and_mirror_images_are_one_scene(pictures):

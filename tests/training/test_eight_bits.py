@@ -86,16 +86,14 @@ def test_teaching_brings_eight_bits_nearer_and_leaves_float_near(pictures):
 def test_from_a_detector_without_to_one_with_eight_bits(tmp_path):
     for name in PEOPLE:
         cv2.imwrite(str(tmp_path / name), cv2.resize(read_photograph(name), None, fx=0.3, fy=0.3))
-    for i in range(2):
+    for i in range(8):
         noise = np.random.default_rng(i).integers(0, 255, (4, 4, 3)).astype(np.uint8)
         cv2.imwrite(str(tmp_path / f"{i}.jpg"), cv2.resize(noise, (90, 90)))
     images = [
-        {"id": i, "file_name": name, "source": source, "boxes_complete": True}
-        for i, (name, source) in enumerate(
-            [*((name, "human_v2") for name in PEOPLE), ("0.jpg", "human_v2"), ("1.jpg", "coco")]
-        )
+        {"id": i, "file_name": name, "source": "human_v2", "boxes_complete": True}
+        for i, name in enumerate([*PEOPLE, *(f"{k}.jpg" for k in range(8))])
     ]
-    boxes = [{"image_id": i, "bbox": [10, 10, 30, 60]} for i in (0, 1)]
+    boxes = [{"image_id": image["id"], "bbox": [10, 10, 30, 60]} for image in images]
     labels = tmp_path / "train.json"
     labels.write_text(json.dumps({"images": images, "annotations": boxes}))
 

@@ -18,6 +18,16 @@ def test_targets_decode_to_their_joints():
     assert error.mean(dim=(0, 1)).abs().max() < 0.15
 
 
+def test_right_answers_of_squared_error_score_little():
+    """Its maps are no logits: their softmax is nearly flat, but highest at the joint."""
+    joints = torch.tensor([[[60.0, 70.0], [20.0, 30.0]]])
+    absent = torch.zeros(1, 2, dtype=torch.bool)
+    maps = target_maps(joints, absent, 64, 1 / 64, "mse")
+    found = decode(maps.softmax(dim=-1).view(1, 2, 64, 64))
+    assert (found[..., :2] - joints).abs().max() < 4
+    assert ((found[..., 2] > 0.005) & (found[..., 2] < 0.05)).all()
+
+
 def loss_of(
     logits: list[torch.Tensor],
     joints: torch.Tensor,

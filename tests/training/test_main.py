@@ -1,18 +1,23 @@
 """``python -m training`` as a user types it, on a tiny data set."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 
 import cv2
+import h5py
+import numpy as np
 import pytest
 import torch
 
+from rtpose.bench.evaluation import FLIC_TORSO
 from rtpose.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from rtpose.network import Architecture, DCHourglass
 from rtpose.skeleton import SKELETONS
 from training import __main__
 from training.__main__ import main
+from training.config import read_config
 
 TINY = """
 network: {stacks: 2, channels: 8, depth: 2}
@@ -41,7 +46,7 @@ def test_train_calibrate_evaluate(
     assert training(monkeypatch, *words) == 0
     best = run / "best.safetensors"
     assert load_checkpoint(best).input_size == 64
-    assert (run / "config.yaml").read_text() == TINY
+    assert read_config(run / "config.yaml") == read_config(config)
     for name in ("metrics.csv", "scores.csv", "last.pt"):
         assert (run / name).stat().st_size > 0, name
     for name in ("augmented.jpg", "predictions.jpg", "worst.jpg", "curves.png"):
@@ -70,6 +75,12 @@ def test_train_calibrate_evaluate(
     # a run is not overwritten by accident
     assert training(monkeypatch, *words) == 2
     assert "holds a run already; give --resume" in capfd.readouterr().err
+    # nor made longer or changed unnoticed
+    config.write_text(TINY.replace("images: 8", "images: 16"))
+    assert training(monkeypatch, *words, "--resume") == 2
+    said = capfd.readouterr().err.replace("\n", " ")
+    assert "phases[0]: images was 8, now 16" in said and "train --start" in said
+    assert read_config(run / "config.yaml").phases[0].images == 8
 
 
 @pytest.mark.parametrize("name", ["coco17", "flic11"])
@@ -89,6 +100,38 @@ def test_a_network_without_head_top_is_scored_too(
     assert training(monkeypatch, *words) == 2
     assert f"joints that {name} lacks (" in capfd.readouterr().err
     assert not (tmp_path / "compared").exists()
+
+
+def test_calibrate_on_what_training_holds_back(
+    drawn_people: Path, tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """In a set without a val split."""
+    people, weights = tmp_path / "people", tmp_path / "net.safetensors"
+    shutil.copytree(drawn_people, people)
+    (people / "val.json.gz").unlink()
+    save_checkpoint(weights, tiny)
+    assert training(monkeypatch, "calibrate", weights, "--data", people) == 0
+    assert load_checkpoint(weights).calibration.slope != 1.0
+
+
+def test_evaluate_measures_flic_in_its_own_torso(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other diagonal, as `rtpose bench` does."""
+    skeleton, weights = SKELETONS["flic11"], tmp_path / "net.safetensors"
+    network = DCHourglass(Architecture(1, 8, len(skeleton), depth=2)).eval()
+    save_checkpoint(weights, Checkpoint(network, skeleton, 64))
+    with h5py.File(tmp_path / "valid.h5", "w") as file:
+        file["imgname"] = np.array([b"a.jpg"])
+        file["center"], file["scale"] = np.array([[100.0, 100.0]]), np.array([1.0])
+        file["part"] = np.random.default_rng(0).uniform(50, 150, (1, 11, 2))
+        file["visible"] = np.ones((1, 11))
+    (tmp_path / "images").mkdir()
+    cv2.imwrite(str(tmp_path / "images" / "a.jpg"), np.zeros((200, 200, 3), np.uint8))
+    torsos: list[tuple[str, str]] = []
+    monkeypatch.setattr(__main__, "score", lambda *_, torso: torsos.append(torso) or [])
+    assert training(monkeypatch, "evaluate", weights, "--data", tmp_path) == 0
+    assert torsos == [FLIC_TORSO]
 
 
 def test_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd):
@@ -170,6 +213,16 @@ def test_compare(
     done = (run / "chain-0" / "best.safetensors").stat().st_mtime_ns
     assert training(monkeypatch, *words, "--variants", "chain", "--seeds", "0") == 0
     assert (run / "chain-0" / "best.safetensors").stat().st_mtime_ns == done
+
+    # nor is what was scored shown as another config's
+    config.write_text(config.read_text() + "loss: mse\n")
+    assert training(monkeypatch, *words, "--variants", "chain", "--seeds", "2") == 2
+    assert "loss was 'cross_entropy', now 'mse'" in capfd.readouterr().err.replace("\n", " ")
+    assert not (run / "chain-2").exists()
+    words = (*words[:3], drawn_people, "--run", tmp_path / "another", "--splits", "val,tset")
+    assert training(monkeypatch, *words) == 2
+    assert "no split 'tset'" in capfd.readouterr().err
+    assert not (tmp_path / "another").exists()
 
     assert training(monkeypatch, *words, "--variants", "chian") == 2
     assert "unknown variant 'chian'" in capfd.readouterr().err

@@ -1,3 +1,4 @@
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -41,6 +42,19 @@ def test_a_missing_picture_is_left_out_and_named(drawn_people: Path, tmp_path: P
     assert next(tmp_path.glob("*.json")).read_text() == '["gone.png"]'
     whole = open_store(people, drawn_people, tmp_path, 0.5, ())
     np.testing.assert_array_equal(store.crops[3], whole.crops[4])
+
+
+def test_a_picture_that_has_come_is_cut(drawn_people: Path, tmp_path: Path):
+    people = read_coco(drawn_people / "train.json.gz", BODY21)
+    folder = tmp_path / "pictures"
+    shutil.copytree(drawn_people, folder)
+    (folder / people.pictures[3]).rename(tmp_path / "away.png")
+    assert len(open_store(people, folder, tmp_path, 0.5, ())) == 7
+    (tmp_path / "away.png").rename(folder / people.pictures[3])
+    whole = open_store(people, folder, tmp_path, 0.5, ())
+    fresh = open_store(people, folder, tmp_path / "fresh", 0.5, ())
+    assert whole.people.pictures == people.pictures
+    np.testing.assert_array_equal(whole.crops, fresh.crops)
 
 
 def test_another_picture_of_the_same_name_is_left_out(drawn_people: Path, tmp_path: Path):

@@ -6,6 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import training.train
 from rtpose.bench.accuracy import head_pck, overall, predict, torso_pck
 from rtpose.checkpoint import Checkpoint
 from rtpose.datasets.coco import read_coco
@@ -18,7 +19,15 @@ from training.config import AugmentConfig, TrainConfig, parse
 from training.run import RunFolder
 from training.store import Store, open_store
 from training.teacher import Teachers
-from training.train import Pace, Progress, build_network, phase_starts, settle, train
+from training.train import (
+    Pace,
+    Progress,
+    build_network,
+    evaluated_at,
+    phase_starts,
+    settle,
+    train,
+)
 
 TINY = {
     "network": {"stacks": 2, "channels": 8, "depth": 2},
@@ -39,13 +48,10 @@ def run_training(
     """Train with a checkpoint at every step; stop as a killed process would."""
     path.mkdir(exist_ok=True)
     last: list[DCHourglass] = []
-    steps = 0
 
     def evaluate(network: DCHourglass, size: int) -> dict[str, float]:
-        nonlocal steps
         last[:] = [network]
-        steps += 1
-        return {"score": float(steps)}
+        return {"score": float(sum(p.detach().abs().sum() for p in network.parameters()))}
 
     class Stopping(RunFolder):
         def save(self, state: dict[str, object]) -> None:
@@ -60,15 +66,25 @@ def run_training(
 
 @pytest.mark.parametrize("optimiser", ["adamw", "muon"])
 def test_interrupted_and_resumed_is_the_same_as_never_interrupted(
-    optimiser: str, store: Store, tmp_path: Path
+    optimiser: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    monkeypatch.setattr(training.train, "EVALUATE_STEPS", (1, 2))
     config = parse(TrainConfig, TINY | {"optimiser": {"name": optimiser}}, "tiny")
-    whole, _ = run_training(config, store, tmp_path / "whole")
+    whole, folder = run_training(config, store, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         run_training(config, store, tmp_path / "parts", stop_after=2)
-    resumed, _ = run_training(config, store, tmp_path / "parts", resume=True)
+    resumed, parts = run_training(config, store, tmp_path / "parts", resume=True)
+    assert parts.scores.read_text() == folder.scores.read_text()
+    assert len(folder.scores.read_text().splitlines()) == 1 + 5
     for name, tensor in whole.state_dict().items():
         assert torch.equal(tensor, resumed.state_dict()[name]), name
+
+
+def test_evaluated_by_steps_and_not_by_the_clock():
+    when = lambda first, end: [s for s in range(first + 1, end + 1) if evaluated_at(s, first, end)]  # noqa: E731
+    assert when(1000, 2234) == [*range(1124, 2234, 124), 2234]
+    assert when(5, 50) == [25, 45, 50]  # not more often than settling takes batches
+    assert when(0, 100_000) == list(range(5000, 100_001, 5000))
 
 
 def test_progress_and_scores_are_told(store: Store, tmp_path: Path):
@@ -92,6 +108,12 @@ def test_stops_when_time_is_up_and_goes_on(store: Store, tmp_path: Path):
     )  # fmt: skip
     assert go(False, 0.0) == {}
     assert told == [1]
+    # as Ctrl-C does
+    train(
+        config, store, RunFolder(tmp_path), lambda *_: {"val": 1.0}, lambda *_: None, True,
+        interrupted=lambda: True,
+    )  # fmt: skip
+    assert RunFolder(tmp_path).load()["step"] == 2
     assert go(True, float("inf")) == {"val": 1.0}
     assert told == [1, 3, 5]
 
@@ -195,6 +217,21 @@ def test_a_checkpoint_of_a_gpu_is_read_without_one(tmp_path: Path, monkeypatch: 
         RunFolder(tmp_path).save({"weights": torch.arange(3)})
     weights = RunFolder(tmp_path).load()["weights"]
     assert weights.device.type == "cpu" and weights.tolist() == [0, 1, 2]
+
+
+def test_squared_error_is_learned_too(store: Store, tmp_path: Path):
+    changed = {
+        "loss": "mse",
+        "phases": [{"size": 64, "images": 160}],
+        "optimiser": {"rate": 0.005, "warmup_steps": 1},
+    }
+    told: list[float] = []
+    train(
+        parse(TrainConfig, TINY | changed, "squares"), store, RunFolder(tmp_path),
+        lambda *_: {"val": 1.0}, lambda *_: None, False,
+        pace=Pace(report_s=0), report=lambda progress: told.append(progress.loss),
+    )  # fmt: skip
+    assert len(told) == 20 and sum(told[-5:]) < 0.7 * sum(told[:5])
 
 
 def test_a_loss_that_is_not_a_number_names_the_pictures(store: Store, tmp_path: Path):

@@ -1,14 +1,19 @@
 import gzip
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from rtpose.bench.accuracy import Found
+from rtpose.bench.accuracy import Found, find_people
+from rtpose.bench.evaluation import find_split, unlabelled_pictures
 from rtpose.bench.oks import average_precision
+from rtpose.checkpoint import Checkpoint
 from rtpose.datasets.coco import read_coco
+from rtpose.engines.eager import EagerEngine
 from rtpose.errors import RtposeError
+from rtpose.estimator import Estimator
 from rtpose.skeleton import BODY21, LSP14
 
 pytest.importorskip("pycocotools")
@@ -67,6 +72,46 @@ def test_pictures_are_told_apart_by_their_folder(drawn_people: Path, tmp_path: P
     # a folder before all names, as COCO has it
     below = Found(tuple(f"val2017/{name}" for name in names), everybody.joints, everybody.scores)
     assert average_precision(labels, below, BODY21)["AP"] == pytest.approx(100)
+
+
+def test_people_without_keypoints_are_no_fault_of_ours(drawn_people: Path, tmp_path: Path):
+    data = json.loads(gzip.decompress((drawn_people / "val.json.gz").read_bytes()))
+    data["annotations"].append({"id": 99, "image_id": 0, "bbox": [1, 1, 20, 20]})
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    assert average_precision(tmp_path / "a.json", found(drawn_people), BODY21)["AP"] == (
+        pytest.approx(100)
+    )
+
+
+def test_pictures_of_nobody_are_looked_at_too(drawn_people: Path, tmp_path: Path, tiny: Checkpoint):
+    data = json.loads(gzip.decompress((drawn_people / "val.json.gz").read_bytes()))
+    (tmp_path / "val").mkdir()
+    for image in data["images"]:
+        shutil.copy(drawn_people / image["file_name"], tmp_path / "val")
+    data["images"] += [
+        {"id": 50 + i, "file_name": f"empty-{i}.png", "source": source, "boxes_complete": complete}
+        for i, (source, complete) in enumerate([("drawn", True), ("drawn", False), ("b", True)])
+    ]
+    (tmp_path / "val.json").write_text(json.dumps(data))
+    split = find_split(tmp_path)
+    people, _ = split.read(BODY21)
+    assert unlabelled_pictures(split, people, ["drawn"]) == ["val/empty-0.png"]
+    assert unlabelled_pictures(split, people, []) == []
+
+    def everywhere(image):
+        return np.float32([[50, 50, 150, 150]]), np.float32([0.9])
+
+    shutil.copy(tmp_path / "val" / "val-0.png", tmp_path / "val" / "empty-0.png")
+    estimator = Estimator(everywhere, EagerEngine(tiny), BODY21)
+    seen = find_people(["val/empty-0.png"], tmp_path, estimator)
+    assert seen.pictures == ("val/empty-0.png",) and seen.scores == np.float32(0.9)
+    truth = found(drawn_people)
+    alarm = Found(seen.pictures, truth.joints[:1], np.float32([2.0]))
+    before = average_precision(tmp_path / "val.json", truth, BODY21)["AP"]
+    after = average_precision(tmp_path / "val.json", truth.and_in(alarm), BODY21)["AP"]
+    assert after < before == pytest.approx(100)
+    with pytest.raises(RtposeError, match="1 of 1 pictures are missing"):
+        find_people(["val/empty-1.png"], tmp_path, estimator)
 
 
 def test_joints_that_are_missing_are_named(drawn_people: Path, tmp_path: Path):

@@ -39,6 +39,8 @@ def test_a_folder_of_pictures_is_annotated(folder: Path, tmp_path: Path, rtpose:
     assert [Path(line["source"]).name for line in lines] == ["bus.jpg", "nobody.PNG", "zidane.jpg"]
     assert [line["frame"] for line in lines] == [0, 1, 2]
     assert len(lines[0]["people"]) >= 3 and not lines[1]["people"] and len(lines[2]["people"]) == 2
+    numbers = [[person["id"] for person in line["people"]] for line in lines]
+    assert numbers == [list(range(1, len(line["people"]) + 1)) for line in lines]
     drawn = cv2.imread(str(tmp_path / "bus.pose.jpg"))
     plain = read_photograph("bus.jpg")
     assert drawn.shape == plain.shape

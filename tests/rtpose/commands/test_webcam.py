@@ -10,6 +10,7 @@ import threading
 import time
 import types
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ import av
 import pytest
 
 from rtpose.cli import main
+from rtpose.errors import RtposeError
 from rtpose.media.sample import write_sample
 from rtpose.media.sources import VideoFile
 from rtpose.media.view import Action, Hud
@@ -64,22 +66,24 @@ def people(mjpeg: Callable[..., Any], clip: Path) -> Any:
     return server
 
 
+@dataclass
+class FakeListener:
+    host: str
+    port: int
+
+    def close(self) -> None:
+        pass
+
+
 class FakeBrowser:
     """Stands where the browser view does; the person watching quits after some pictures."""
 
     made: "list[FakeBrowser]" = []  # noqa: RUF012
     patience = 5
 
-    def __init__(
-        self,
-        host: str = "127.0.0.1",
-        port: int = 8765,
-        token: str | None = None,
-        *,
-        skeleton: Skeleton,
-    ) -> None:
+    def __init__(self, listener: "FakeListener", *, skeleton: Skeleton) -> None:
         assert len(skeleton) == 21
-        self.address = f"http://{host}:{port}/"
+        self.address = f"http://{listener.host}:{listener.port}/"
         self.shown: list[FrameResult] = []
         self.closed = False
         self.made.append(self)
@@ -97,6 +101,7 @@ class FakeBrowser:
 @pytest.fixture
 def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FakeBrowser]]:
     module = types.ModuleType("rtpose.media.browser")
+    module.listen = FakeListener  # type: ignore[attr-defined]
     module.BrowserView = FakeBrowser  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "rtpose.media.browser", module)
     monkeypatch.setattr(FakeBrowser, "made", [])
@@ -155,6 +160,7 @@ def test_a_stream_as_a_video(mjpeg: Callable[..., Any], clip: Path, rtpose: Rtpo
         (["--camera", "{clip}", "--view", "window"], "no window: no display here"),
         (["--camera", "{clip}", "--record", "out.avi"], "must end in .mp4"),
         (["--camera", "{clip}", "--record", "taken.mp4"], "--overwrite"),
+        (["--camera", "{clip}", "--record", "{clip}", "--overwrite"], "the input itself"),
         (["--size", "big"], "size 'big': write width x height"),
         (["--size", "0x480"], "size '0x480'"),
     ],
@@ -199,6 +205,7 @@ def test_a_lost_camera_that_does_not_return_ends_with_the_recording_kept(
     )  # fmt: skip
     assert code == 2
     assert "is lost: the stream broke off" in caplog.text
+    assert "recorded out.mp4" in said
     assert "not back within 0.5 s" in said.splitlines()[-1]
     with av.open(str(tmp_path / "out.mp4")) as file:
         assert len(list(file.decode(video=0))) >= 1
@@ -221,7 +228,10 @@ def test_ctrl_c_and_a_service_manager_finish_the_recording(
         assert len(list(file.decode(video=0))) == len(saved.read_text().splitlines())
 
 
-def test_a_port_in_use_leaves_nothing_behind(people: Any, tmp_path: Path, rtpose: Rtpose):
+def test_a_port_in_use_is_said_before_networks_load(
+    people: Any, tmp_path: Path, rtpose: Rtpose, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("rtpose.commands.setup.set_up", None)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         code, said = rtpose(
             "webcam", "--camera", people.url, "--view", "browser",
@@ -229,6 +239,24 @@ def test_a_port_in_use_leaves_nothing_behind(people: Any, tmp_path: Path, rtpose
         )  # fmt: skip
     assert code == 2 and "is in use" in said.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_port_is_free_again_where_networks_cannot_be_loaded(
+    people: Any, rtpose: Rtpose, monkeypatch: pytest.MonkeyPatch
+):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+
+    def fail(*_: object) -> None:
+        with pytest.raises(OSError), socket.create_server(("127.0.0.1", port)):
+            pass
+        raise RtposeError("no networks")
+
+    monkeypatch.setattr("rtpose.commands.setup.set_up", fail)
+    code, said = rtpose("webcam", "--camera", people.url, "--view", "browser", "--port", port)
+    assert code == 2 and "no networks" in said
+    with socket.create_server(("127.0.0.1", port)):
+        pass
 
 
 def test_who_quits_while_the_camera_hangs_gets_the_usual_exit_code(

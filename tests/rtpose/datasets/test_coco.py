@@ -36,6 +36,20 @@ def test_joints_are_matched_by_name(tmp_path: Path):
     assert people.joints[0, BODY21.index["left_knee"]].tolist() == [5, 6]
 
 
+def test_a_category_without_joints_may_come_first(tmp_path: Path):
+    data = coco(["Nose", "Left Knee"], [])
+    data["categories"] = [{"id": 0, "name": "gym"}, {"id": 1, **data["categories"][0]}]  # type: ignore[index]
+    data["annotations"] = [
+        {"id": 1, "image_id": 7, "bbox": [1, 2, 3, 4], "category_id": 0},
+        {"id": 2, "image_id": 7, "bbox": [10, 20, 30, 40], "category_id": 1,
+         "keypoints": [1, 2, 2, 5, 6, 1]},
+    ]  # fmt: skip
+    people = read_coco(write(tmp_path / "a.json", data), BODY21)
+    assert people.boxes.tolist() == [[10, 20, 40, 60]]
+    known = {BODY21.joints[k] for k in np.flatnonzero(people.labelled[0])}
+    assert known == {"nose", "left_knee"}
+
+
 def test_sizes_are_known_where_every_picture_has_one(tmp_path: Path):
     person = {"keypoints": [1, 2, 2]}
     data = coco(["nose"], [person, {"image_id": 8} | person])

@@ -52,6 +52,29 @@ def test_a_folder_that_the_labels_name_is_not_named_twice(tmp_path: Path):
     assert find_dataset(tmp_path).read("train", BODY21).pictures == ("train/a.jpg",)
 
 
+def test_what_tools_that_label_export(tmp_path: Path):
+    for split in ("train", "valid"):
+        (tmp_path / split).mkdir()
+        (tmp_path / split / "_annotations.coco.json").write_text(json.dumps(COCO))
+        (tmp_path / split / "a.jpg").touch()
+    found = find_dataset(tmp_path)
+    assert list(found.splits) == ["train", "val"] and found.wanting == ()
+    assert found.read("val", BODY21).pictures == ("valid/a.jpg",)
+
+
+@pytest.mark.parametrize("folder", ["images", "images/train", "train"])
+def test_labels_in_a_folder_of_their_own(folder: str, tmp_path: Path):
+    (tmp_path / "annotations").mkdir()
+    for name in ("train", "validation", "captions_val2017"):
+        (tmp_path / "annotations" / f"{name}.json").write_text(json.dumps(COCO))
+    (tmp_path / folder).mkdir(parents=True)
+    (tmp_path / folder / "a.jpg").touch()
+    found = find_dataset(tmp_path)
+    assert list(found.splits) == ["train", "val"]
+    assert found.read("train", BODY21).pictures == (f"{folder}/a.jpg",)
+    assert (found.pictures / found.read("train", BODY21).pictures[0]).is_file()
+
+
 def test_cocos_own_layout(tmp_path: Path):
     (tmp_path / "annotations").mkdir()
     for name in ("train2017", "val2017"):

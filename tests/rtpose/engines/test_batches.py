@@ -134,4 +134,15 @@ def test_no_memory_for_a_single_person_is_one_clear_error():
     with pytest.raises(RtposeError, match="too little free memory for a single person") as error:
         batches(device)(numbers(5))
     assert device.tried == [5, 4, 2, 1]
-    assert "\n" not in str(error.value)
+    assert "\n" not in str(error.value) and "cuDNN" not in str(error.value)
+
+
+def test_a_single_person_that_cudnn_finds_no_way_for_may_be_another_lack():
+    def run(crops: torch.Tensor) -> torch.Tensor:
+        tried.append(len(crops))
+        raise RuntimeError("FIND was unable to find an engine to execute this computation")
+
+    tried: list[int] = []
+    with pytest.raises(RtposeError, match=r"too little free memory .* or this PyTorch's cuDNN"):
+        Batches(run, lambda: torch.zeros(0, 1))(numbers(2))
+    assert tried == [2, 1]

@@ -19,8 +19,7 @@ def rtx() -> None:
     try:
         found = importlib.metadata.version("torch-tensorrt-rtx")
     except importlib.metadata.PackageNotFoundError:
-        ours = ".".join(torch.__version__.split(".")[:2])
-        pytest.skip(f'needs: pip install "torch-tensorrt-rtx=={ours}.*"')
+        pytest.skip('needs torch-tensorrt-rtx: pip install ".[conversion]"')
     if found.split(".")[:2] != torch.__version__.split(".")[:2]:
         pytest.skip(f"torch-tensorrt-rtx {found} does not fit torch {torch.__version__}")
 

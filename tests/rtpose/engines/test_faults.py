@@ -21,7 +21,12 @@ def wrapped(cause: BaseException | None, context: BaseException | None, hides: b
         (torch.OutOfMemoryError(), True),
         (FULL, True),
         (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling"), True),
+        (RuntimeError("GET was unable to find an engine to execute this computation"), True),
+        (RuntimeError("FIND was unable to find an engine to execute this computation"), True),
+        (RuntimeError("Error Code 2: OutOfMemory (no further information)"), True),
+        (RuntimeError("Failed to allocate workspace: cudaErrorMemoryAllocation"), True),
         (RuntimeError("illegal memory access"), False),
+        (RuntimeError("unable to find a valid cuDNN library"), False),
         (wrapped(FULL, None, True), True),
         (wrapped(None, FULL, False), True),  # ending a recording that failed fails as well
         (wrapped(None, FULL, True), False),  # raised from None: it has nothing to do with that

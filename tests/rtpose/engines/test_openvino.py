@@ -65,6 +65,29 @@ def test_the_answers_are_checked_once(asked: list[Parity], tiny: Checkpoint):
     assert OpenVinoEngine(tiny).precision == "bf16"
 
 
+def test_a_verdict_of_another_recipe_is_not_taken(
+    asked: list[Parity], tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+):
+    asked += [WRONG, RIGHT]
+    assert OpenVinoEngine(tiny).precision == "bf16"
+    monkeypatch.setattr(parity, "RECIPE", "another")
+    assert OpenVinoEngine(tiny).precision == "fp32"
+
+
+def test_a_verdict_of_other_words_is_damaged(
+    asked: list[Parity],
+    tiny: Checkpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    asked += [RIGHT, RIGHT]
+    with monkeypatch.context() as patch:
+        patch.setattr(Parity, "to_dict", lambda self: {"joints": 1, "farthest": 2.0})
+        OpenVinoEngine(tiny)
+    assert OpenVinoEngine(tiny).precision == "bf16"
+    assert "is damaged (no verdict: " in caplog.text and "made again" in caplog.text
+
+
 def test_the_quickest_is_used(asked: list[Parity], measured: Checkpoint):
     asked.append(RIGHT)
     assert OpenVinoEngine(measured).precision == "int8"

@@ -1,7 +1,5 @@
 """What is chosen on machines of all kinds, played by patches."""
 
-import subprocess
-
 import pytest
 import torch
 
@@ -11,7 +9,7 @@ from rtpose.engines import available, select
 from rtpose.engines.available import why_not
 from rtpose.engines.select import select_device, select_engine
 from rtpose.errors import RtposeError
-from rtpose.gpu import Gpu, installed_gpus, unused_gpu
+from rtpose.gpu import Driver, Gpu, unused_gpu
 
 CARD = Gpu("NVIDIA GeForce RTX 4090", "550.54.14")
 
@@ -33,14 +31,15 @@ class Fake:
 @pytest.fixture
 def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(gpu, "installed_gpus", lambda: ())
+    monkeypatch.setattr(gpu, "ask_driver", Driver)
+    monkeypatch.setattr(gpu, "cards_on_the_bus", lambda: 0)
 
 
 @pytest.fixture
 def hidden_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
     """A driver that lists a card which PyTorch cannot use."""
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(gpu, "installed_gpus", lambda: (CARD,))
+    monkeypatch.setattr(gpu, "ask_driver", lambda: Driver((CARD,)))
 
 
 @pytest.fixture
@@ -73,10 +72,11 @@ def test_on_a_cpu_openvino_is_chosen(tiny: Checkpoint, no_gpu: None, made: list[
 def test_without_openvino_eager_is_chosen_and_the_reason_said(
     tiny: Checkpoint, no_gpu: None, made: list[str], monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(available.importlib.util, "find_spec", lambda name: None)
+    fault = "openvino is not installed; run: pip install openvino"
+    monkeypatch.setattr(available, "why_no_openvino", lambda: fault)
     reason = select_engine("auto", tiny, "cpu").reason
     assert made == ["eager"]
-    assert "no openvino: openvino is not installed; run: pip install openvino" in reason
+    assert f"no openvino: {fault}" in reason
 
 
 def test_on_a_gpu_tensorrt_comes_first(
@@ -199,7 +199,12 @@ def test_gpu_engine_and_cpu_asked_for_on_a_machine_with_gpu(
     tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(available, "no_answer", lambda device: None)
     with pytest.raises(RtposeError, match="compiled: runs on NVIDIA GPUs only; add --device cuda"):
+        select_engine("compiled", tiny, "cpu")
+    # one that computes nothing is no advice
+    monkeypatch.setattr(available, "no_answer", lambda device: f"device {device} does not compute")
+    with pytest.raises(RtposeError, match="GPUs only; device cuda does not compute"):
         select_engine("compiled", tiny, "cpu")
 
 
@@ -213,6 +218,28 @@ def test_a_gpu_that_is_not_used_is_said_loudly(hidden_gpu: None, caplog: pytest.
     (record,) = caplog.records
     assert record.levelname == "WARNING"
     assert "NVIDIA GeForce RTX 4090 is not used" in record.getMessage()
+
+
+def test_a_driver_that_fails_is_said_loudly(
+    no_gpu: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    """Else all is computed on the CPU, and nobody learns that the GPU is not used."""
+    fault = "nvidia-smi fails: Failed to initialize NVML: Driver/library version mismatch"
+    monkeypatch.setattr(gpu, "ask_driver", lambda: Driver(fault=fault))
+    assert select_device("auto") == "cpu"
+    (record,) = caplog.records
+    assert record.levelname == "WARNING" and fault in record.getMessage()
+    with pytest.raises(RtposeError, match="Driver/library version mismatch; restart the machine"):
+        select_device("cuda")
+
+
+def test_a_gpu_without_a_driver_is_said_loudly(
+    no_gpu: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    monkeypatch.setattr(gpu, "cards_on_the_bus", lambda: 1)
+    assert select_device("auto") == "cpu"
+    (record,) = caplog.records
+    assert "an NVIDIA GPU is in this machine and not used: there is no driver" in record.message
 
 
 def test_a_pytorch_without_cuda_is_named(hidden_gpu: None, monkeypatch: pytest.MonkeyPatch):
@@ -260,21 +287,3 @@ def test_a_gpu_that_does_not_compute_is_not_used(
     monkeypatch.setattr(torch, "ones", lambda *shape, device: ones(*shape))
     assert select_device("auto") == "cuda" and select_device("cuda:1") == "cuda:1"
     assert not caplog.records
-
-
-def test_what_the_driver_lists_is_read(monkeypatch: pytest.MonkeyPatch):
-    text = "NVIDIA H100 80GB HBM3, 570.86.10\nNVIDIA H100 80GB HBM3, 570.86.10\n"
-    monkeypatch.setattr(gpu.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
-    monkeypatch.setattr(
-        gpu.subprocess, "run", lambda *_, **__: subprocess.CompletedProcess([], 0, text)
-    )
-    assert installed_gpus() == (Gpu("NVIDIA H100 80GB HBM3", "570.86.10"),) * 2
-
-
-def test_a_driver_that_fails_lists_nothing(monkeypatch: pytest.MonkeyPatch):
-    def fail(command: list[str], **_: object) -> None:
-        raise subprocess.CalledProcessError(9, command, "NVIDIA-SMI has failed")
-
-    monkeypatch.setattr(gpu.shutil, "which", lambda name: "/usr/bin/nvidia-smi")
-    monkeypatch.setattr(gpu.subprocess, "run", fail)
-    assert installed_gpus() == ()

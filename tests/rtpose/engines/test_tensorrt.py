@@ -1,9 +1,11 @@
 """All of the TensorRT engine but TensorRT: building and running are played by PyTorch."""
 
+import gc
 import io
 import logging
 import sys
 import tempfile
+import weakref
 from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
@@ -24,6 +26,103 @@ from rtpose.errors import RtposeError
 from rtpose.shipped import find_weights
 
 
+class FakeLogger:
+    """As `tensorrt.ILogger`: what is below it decides what is done with words."""
+
+    class Severity:
+        INTERNAL_ERROR, ERROR, WARNING = range(3)
+
+
+class FakeTensorRt:
+    """Stands where the module tensorrt stands: its calls give None and say why on the log."""
+
+    ILogger = FakeLogger
+    TensorIOMode = SimpleNamespace(INPUT="input", OUTPUT="output")
+
+    def __init__(self, failing: str | None = None, said: str | None = None) -> None:
+        self.failing, self.said = failing, said
+
+    def Runtime(self, logger: object) -> "FakeTensorRt":
+        self.logger = logger
+        return self
+
+    def _result(self, call: str, result: object) -> object:
+        if call != self.failing:
+            return result
+        self.logger.log(FakeLogger.Severity.WARNING, "out of memory is only a warning here")
+        if self.said is not None:
+            self.logger.log(FakeLogger.Severity.ERROR, self.said)
+        return None
+
+    num_io_tensors = 2
+
+    def get_tensor_name(self, index: int) -> str:
+        return ("input", "output")[index]
+
+    def get_tensor_mode(self, name: str) -> str:
+        return name
+
+    def get_tensor_shape(self, name: str) -> tuple[int, ...]:
+        return (1, 21, 16, 16)
+
+    def set_tensor_address(self, name: str, address: int) -> None:
+        pass
+
+    def deserialize_cuda_engine(self, serialized: bytes) -> object:
+        return self._result("deserialize", self)
+
+    def create_execution_context(self) -> object:
+        return self._result("context", self)
+
+    def execute_async_v3(self, stream: int) -> object:
+        return self._result("launch", True)
+
+
+def load_and_run(fake: FakeTensorRt, monkeypatch: pytest.MonkeyPatch) -> torch.Tensor:
+    monkeypatch.setitem(sys.modules, "torch_tensorrt", SimpleNamespace())
+    monkeypatch.setitem(sys.modules, "tensorrt", fake)
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda _: SimpleNamespace(cuda_stream=0))
+    return tensorrt._Running(b"", 1, "cpu")(torch.zeros(1, 3, 64, 64))
+
+
+def test_an_engine_is_loaded_and_launched_by_tensorrts_own_calls(monkeypatch: pytest.MonkeyPatch):
+    assert load_and_run(FakeTensorRt(), monkeypatch).shape == (1, 21, 16, 16)
+
+
+@pytest.mark.parametrize("call", ["deserialize", "context", "launch"])
+@pytest.mark.parametrize(
+    "said",
+    ["[defaultAllocator.cpp::allocate::31] Error Code 1: Cuda Runtime (out of memory)",
+     "IRuntime::deserializeCudaEngine: Error Code 2: OutOfMemory (Requested size was 9 bytes.)"],
+)  # fmt: skip
+def test_lack_of_memory_that_tensorrt_logs_is_raised(
+    call: str, said: str, monkeypatch: pytest.MonkeyPatch
+):
+    with pytest.raises(torch.OutOfMemoryError, match="TensorRT"):
+        load_and_run(FakeTensorRt(call, said), monkeypatch)
+
+
+def test_a_context_that_is_refused_without_a_word_is_lack_of_memory(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    with pytest.raises(torch.OutOfMemoryError):
+        load_and_run(FakeTensorRt("context"), monkeypatch)
+
+
+@pytest.mark.parametrize(
+    ("call", "kind"),
+    [("deserialize", tensorrt._UnreadableError), ("context", RuntimeError),
+     ("launch", RuntimeError)],
+)  # fmt: skip
+def test_what_else_tensorrt_says_is_in_the_error(
+    call: str, kind: type[Exception], monkeypatch: pytest.MonkeyPatch
+):
+    fake = FakeTensorRt(call, "Error Code 1: Serialization (version tag does not match)\nmore")
+    with pytest.raises(kind, match=r": Error Code 1: .* does not match\)$") as error:
+        load_and_run(fake, monkeypatch)
+    assert not isinstance(error.value, torch.OutOfMemoryError)
+
+
 class Factory:
     """Stands where TensorRT stands: "engines" are pickled networks that take one shape only."""
 
@@ -31,6 +130,7 @@ class Factory:
         self.built: list[tuple[int, torch.dtype]] = []
         self.broken: set[torch.dtype] = set()
         self.refused: list[bytes] = []
+        self.room = BUCKETS[-1]
 
     def build(self, network: nn.Module, crops: torch.Tensor) -> bytes:
         self.built.append((len(crops), crops.dtype))
@@ -41,6 +141,8 @@ class Factory:
         return stored.getvalue()
 
     def load(self, serialized: bytes, size: int, device: str) -> "Running":
+        if size > self.room:
+            raise torch.OutOfMemoryError("TensorRT does not accept it: out of memory")
         if serialized in self.refused:
             self.refused.remove(serialized)
             raise tensorrt._UnreadableError("TensorRT does not accept it")
@@ -131,6 +233,24 @@ def test_a_damaged_engine_is_built_again(
     assert len(factory.built) == 2
 
 
+def test_a_verdict_of_other_words_is_made_again(
+    factory: Factory,
+    shipped: Checkpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    def write_as_another_version(folder: Path, built: tensorrt.Built) -> None:
+        (folder / "engine.trt").write_bytes(built.serialized)
+        (folder / "parity.json").write_text('{"verdict": "fine"}')
+
+    with monkeypatch.context() as other_version:
+        other_version.setattr(tensorrt, "_write", write_as_another_version)
+        TensorRtEngine(shipped, "cpu")(crops(1, shipped.input_size))
+    TensorRtEngine(shipped, "cpu")(crops(1, shipped.input_size))
+    assert "is damaged (no verdict: " in caplog.text
+    assert len(factory.built) == 2
+
+
 def test_an_engine_that_tensorrt_refuses_is_built_again(
     factory: Factory, shipped: Checkpoint, caplog: pytest.LogCaptureFixture
 ):
@@ -140,6 +260,38 @@ def test_an_engine_that_tensorrt_refuses_is_built_again(
     TensorRtEngine(shipped, "cpu")(crops(1, shipped.input_size))
     assert "is unreadable" in caplog.text
     assert len(factory.built) == 2
+
+
+def test_an_engine_that_finds_no_room_is_kept_and_smaller_ones_are_used(
+    factory: Factory, shipped: Checkpoint, caplog: pytest.LogCaptureFixture
+):
+    TensorRtEngine(shipped, "cpu")(crops(4))
+    factory.room = 2
+    assert len(TensorRtEngine(shipped, "cpu")(crops(4))) == 4
+    assert [size for size, _ in factory.built] == [4, 2]
+    assert len(list(entries())) == 2
+    assert "out of GPU memory with 4 people at once: going on with 2" in caplog.text
+
+
+def test_what_a_failed_attempt_to_build_holds_is_given_back_before_the_next(
+    factory: Factory, shipped: Checkpoint, monkeypatch: pytest.MonkeyPatch
+):
+    tried: list[weakref.ref[nn.Module]] = []
+
+    def build(network: nn.Module, crops: torch.Tensor) -> bytes:
+        if not tried:
+            tried.append(weakref.ref(network))
+            errors = [torch.OutOfMemoryError("TensorRT: out of memory")]
+            raise errors[0]  # whose traceback has this frame, which has the error
+        assert tried[0]() is None
+        return factory.build(network, crops)
+
+    monkeypatch.setattr(tensorrt, "build", build)
+    gc.disable()
+    try:
+        TensorRtEngine(shipped, "cpu")(crops(2))
+    finally:
+        gc.enable()
 
 
 def test_a_refused_engine_that_cannot_be_removed_is_not_asked_for_again(
@@ -185,6 +337,28 @@ def test_warm_up_builds_every_size_and_says_how_long(
     assert caplog.text.count("tensorrt: built in") == len(BUCKETS)
 
 
+def test_warm_up_leaves_no_size_to_be_built_when_precision_falls_on_the_way(
+    factory: Factory, tiny: Checkpoint, monkeypatch: pytest.MonkeyPatch
+):
+    good, bad = parity.Parity(1, 0.0, 0.0, 1.0, True), parity.Parity(0, 0.0, 0.0, 0.0, False)
+
+    def check(engine: TensorRtEngine, serialized: bytes, size: int) -> parity.Parity:
+        return bad if (engine.precision, size) == ("fp16", 4) else good
+
+    monkeypatch.setattr(TensorRtEngine, "_check", check)
+    engine = TensorRtEngine(tiny, "cpu")
+    engine.warm_up()
+    built = len(factory.built)
+    for size in BUCKETS:
+        engine(crops(size))
+    assert engine.precision == "fp32" and len(factory.built) == built
+    # each once
+    assert sorted(factory.built, key=str) == sorted(
+        [(size, torch.half) for size in (1, 2, 4)] + [(size, torch.float) for size in BUCKETS],
+        key=str,
+    )
+
+
 def test_the_key_names_all_that_an_engine_depends_on(factory: Factory):
     assert engine_key("abc", (8, 3, 256, 256), "fp16", "cuda") == {
         "gpu": "NVIDIA H100",
@@ -192,6 +366,7 @@ def test_the_key_names_all_that_an_engine_depends_on(factory: Factory):
         "network": "abc",
         "shape": "8x3x256x256",
         "precision": "fp16",
+        "recipe": f"{tensorrt._RECIPE}, {parity.RECIPE}",
         "torch": version("torch"),
         "tensorrt": "10.15",
     }
@@ -242,7 +417,7 @@ def test_building_rounds_no_float32_and_shares_no_file(
 @pytest.mark.parametrize(
     ("cause", "reason"),
     [(ValueError("no converter for aten.foo\nand more"), "no converter for aten.foo"),
-     (AssertionError(), "AssertionError")],
+     (NotImplementedError(), "NotImplementedError")],
 )  # fmt: skip
 def test_what_cannot_be_converted_is_one_line(
     cause: Exception,
@@ -285,6 +460,51 @@ def test_what_is_only_logged_is_said(
 def test_lack_of_memory_that_is_only_logged_is_raised(monkeypatch: pytest.MonkeyPatch):
     with pytest.raises(RuntimeError, match="out of memory"):
         swallowing(RuntimeError("CUDA error: out of memory"), monkeypatch)
+
+
+TENSORRT = logging.getLogger("torch_tensorrt [TensorRT Conversion Context]")
+
+
+class Unbuilt:
+    """As torch-tensorrt where TensorRT builds nothing: ``assert cuda_engine``, in both versions."""
+
+    def __init__(self, *said: str) -> None:
+        self.said = said
+
+    def __call__(self, *_: object, **__: object) -> bytes:
+        for words in self.said:
+            TENSORRT.error(words)
+        try:
+            raise AssertionError
+        except AssertionError as error:
+            raise RuntimeError(f"While interpreting the module got an error: {error}") from error
+
+
+def test_nothing_built_for_lack_of_memory_is_lack_of_memory(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    said = "Error Code 2: OutOfMemory (no further information)", "Could not find any implementation"
+    with pytest.raises(torch.OutOfMemoryError, match="OutOfMemory"):
+        convert(Unbuilt(*said), monkeypatch)  # type: ignore[arg-type]
+    assert "OutOfMemory" not in caplog.text
+    TENSORRT.error("heard again")
+    assert "heard again" in caplog.text
+
+
+def test_nothing_built_is_said_in_tensorrts_words(monkeypatch: pytest.MonkeyPatch):
+    said = "Error Code 10: Internal Error (Could not find any implementation for node x.)\nmore"
+    with pytest.raises(RtposeError, match=r"cannot be converted \(Error Code 10: .* node x\.\)\);"):
+        convert(Unbuilt(said), monkeypatch)  # type: ignore[arg-type]
+
+
+def test_nothing_built_without_a_word_blames_neither_network_nor_memory(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (300_000_000, 80_000_000_000))
+    with pytest.raises(RtposeError) as error:
+        convert(Unbuilt(), monkeypatch)  # type: ignore[arg-type]
+    assert "does not say why; 0.3 of 80.0 GB of GPU memory are free" in str(error.value)
+    assert "cannot be converted" not in str(error.value)
 
 
 def test_lack_of_memory_while_building_is_not_a_network_that_cannot_be_converted(

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import struct
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from fractions import Fraction
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import av
@@ -103,6 +107,24 @@ def turn_in_container(path: Path, matrix: tuple[int, int, int, int]) -> None:
     path.write_bytes(data)
 
 
+def from_its_middle(path: Path) -> bytes:
+    """Give a broadcast as one gets it who comes in after the first key frame."""
+    with av.open(str(path)) as whole:
+        places = [packet.pos for packet in whole.demux(video=0) if packet.size]
+    return path.read_bytes()[places[5] :]
+
+
+def then_sound_alone(path: Path) -> Iterator[bytes]:
+    """Give the pieces of a broadcast (.ts), and a thousand more of its sound."""
+    data = path.read_bytes()
+    packets = [data[i : i + 188] for i in range(0, len(data), 188)]
+    # ISO/IEC 13818-1, 2.4.3.2: 13 bits say which stream it is; FFmpeg's first one is 0x100
+    sound = b"".join(p for p in packets if (p[1] << 8 | p[2]) & 0x1FFF != 0x100)
+    yield data
+    begins = itertools.cycle(range(0, len(sound), 2048))
+    yield from (sound[i : i + 2048] for i in itertools.islice(begins, 1000))
+
+
 @pytest.fixture
 def clip(tmp_path: Path) -> Callable[..., Path]:
     """Make a clip in the test's folder: ``clip(name, images=..., ...)``."""
@@ -113,6 +135,38 @@ def clip(tmp_path: Path) -> Callable[..., Path]:
 def counting_images() -> Callable[..., list[np.ndarray]]:
     """Give grey pictures whose level tells their number."""
     return lambda count, size=(64, 48): [grey(size, level_of(i)) for i in range(count)]
+
+
+@pytest.fixture
+def sender() -> Iterator[Callable[..., str]]:
+    """Serve pieces of a stream, with a pause after each, and then hang up."""
+    servers = []
+    stopping = threading.Event()
+
+    def serve(pieces: Iterable[bytes], kind: str = "video/mp2t", pause_s: float = 0) -> str:
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self.send_response(200)
+                self.send_header("Content-Type", kind)
+                self.end_headers()
+                with contextlib.suppress(ConnectionError):
+                    for piece in pieces:
+                        self.wfile.write(piece)
+                        if stopping.wait(pause_s):
+                            return
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}/live"
+
+    yield serve
+    stopping.set()
+    for server in servers:
+        server.shutdown()
+        server.server_close()
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ import pytest
 
 from rtpose.errors import RtposeError
 from rtpose.media import browser
-from rtpose.media.browser import BrowserView
+from rtpose.media.browser import BrowserView, listen
 from rtpose.media.jsonl import frame_record
 from rtpose.media.view import Action, View
 from rtpose.skeleton import LSP14
@@ -106,6 +106,20 @@ def test_nothing_is_served_without_the_token(how):
             wrong = f"http://127.0.0.1:{port(view)}/{query}"
             assert (status(wrong), live_status(wrong)) == (403, 403)
             assert status(f"http://127.0.0.1:{port(view)}/nothing{query}") == 403
+
+
+def test_a_page_can_ask_whether_its_token_is_still_right():
+    """As the page does when its WebSocket does not open, which never says why."""
+
+    async def head(session: aiohttp.ClientSession) -> list[int]:
+        found = []
+        for address in (view.address, f"{view.address}x"):
+            async with session.head(address) as answer:
+                found.append(answer.status)
+        return found
+
+    with opened(token="right") as view:
+        assert ask(head) == [200, 403]
 
 
 def test_every_view_of_the_network_has_a_token_of_its_own():
@@ -327,7 +341,7 @@ def test_what_is_no_message_ends_the_connection(view, word):
 
 
 def test_close_says_goodbye_and_ends_everything():
-    view = BrowserView(port=0, skeleton=LSP14)
+    view = BrowserView(listen(port=0), skeleton=LSP14)
     view.show(result(), HUD)
 
     async def watch(session):
@@ -355,7 +369,7 @@ def test_close_says_goodbye_and_ends_everything():
 
 
 def test_close_does_not_wait_for_a_viewer_who_does_not_read():
-    view = BrowserView(port=0, skeleton=LSP14)
+    view = BrowserView(listen(port=0), skeleton=LSP14)
     name = ("127.0.0.1", port(view))
     with socket.create_connection(name) as stuck, socket.create_connection(name):
         stuck.sendall(
@@ -378,7 +392,7 @@ def test_close_does_not_wait_for_a_viewer_who_does_not_read():
 def test_a_port_in_use_is_named(view):
     taken = port(view)
     with pytest.raises(RtposeError, match=rf"port {taken} of 127\.0\.0\.1 is in use"):
-        BrowserView(port=taken, skeleton=LSP14)
+        listen(port=taken)
     assert status(view.address) == 200
 
 
@@ -394,7 +408,7 @@ def test_a_port_in_use_is_named(view):
 )
 def test_places_that_cannot_be_had_are_refused_in_one_line(host, number):
     with pytest.raises(RtposeError) as caught:
-        BrowserView(host, number, skeleton=LSP14)
+        listen(host, number)
     assert "choose" in str(caught.value)
     assert "\n" not in str(caught.value)
     assert our_threads() == []

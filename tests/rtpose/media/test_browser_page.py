@@ -179,13 +179,29 @@ def test_in_chromium_the_page_says_what_is_up_and_comes_back(tmp_path):
             again = port(view)
         until(lambda: driver.find_element("id", "notice").text == "rtpose has ended")
         assert not driver.find_element("id", "pause").is_enabled()
-        view = BrowserView(port=again, skeleton=LSP14)
-        try:
+        with opened(port=again) as view:
             view.show(result(), HUD)
             until(lambda: not is_up("notice"))
             assert driver.find_element("id", "pause").is_enabled()
-        finally:
-            view.close()
+
+
+def test_in_chromium_a_page_whose_token_is_of_an_earlier_start_says_so(tmp_path):
+    with chromium(tmp_path) as driver:
+
+        def notice() -> str:
+            return driver.find_element("id", "notice").text
+
+        with opened(token="first") as view:
+            driver.get(view.address)
+            until(lambda: notice() == "waiting for the first picture")
+            again = port(view)
+        until(lambda: notice() == "no connection to rtpose; trying again")
+        with opened(port=again, token="second") as view:
+            until(lambda: "no longer valid: open the one" in notice())
+            assert not driver.find_element("id", "pause").is_enabled()
+        # it goes on trying: something else may have answered on that port
+        with opened(port=again, token="first") as view:
+            until(lambda: notice() == "waiting for the first picture")
 
 
 def test_in_chromium_a_network_that_goes_silent_is_noticed_and_left(tmp_path):

@@ -1,14 +1,17 @@
 import errno
+import itertools
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
 import pytest
 
 from rtpose.errors import RtposeError
-from rtpose.media import devices
+from rtpose.media import devices, feeds
 from rtpose.media.cameras import Camera
 from rtpose.media.devices import list_devices
 from rtpose.media.feeds import DeviceFeed, Lost, open_feed
@@ -30,6 +33,9 @@ class FakeCapture:
             cv2.CAP_PROP_FPS: 30.0,
         }
         self.released = False
+        self.unreadable: set[int] = set()
+        self.reads = 0
+        self.takes: Callable[[], object] = lambda: None
 
     def isOpened(self) -> bool:
         return self.opens
@@ -47,7 +53,9 @@ class FakeCapture:
         return self.values.get(key, 0.0)
 
     def read(self) -> tuple[bool, np.ndarray | None]:
-        if not self.left:
+        self.reads += 1
+        self.takes()
+        if not self.left or self.reads in self.unreadable:
             return False, None
         self.left -= 1
         height, width = (self.values[k] for k in (cv2.CAP_PROP_FRAME_HEIGHT,
@@ -88,7 +96,7 @@ def test_the_nearest_size_is_what_comes(node: Path, capture: FakeCapture):
     assert feed.rate == 30
     # raw pictures of that size do not fit through the cable
     assert capture.values[cv2.CAP_PROP_FOURCC] == cv2.VideoWriter.fourcc(*"MJPG")
-    assert capture.values[cv2.CAP_PROP_BUFFERSIZE] == 1
+    assert capture.values[cv2.CAP_PROP_BUFFERSIZE] == 2
     feed.close()
     assert capture.released
 
@@ -104,6 +112,30 @@ def test_an_unplugged_camera_is_lost(node: Path, capture: FakeCapture):
         assert feed.read() is not None
     with pytest.raises(Lost, match="plugged in"):
         feed.read()
+
+
+def test_a_picture_that_cannot_be_read_is_passed_over(node: Path, capture: FakeCapture):
+    capture.unreadable = {1, 3, 4, 6}
+    feed = DeviceFeed(str(node))
+    for _ in range(3):
+        assert feed.read() is not None
+    assert capture.reads == 7
+
+
+def test_a_camera_of_which_nothing_can_be_read_for_a_second_is_lost(
+    node: Path, capture: FakeCapture, monkeypatch: pytest.MonkeyPatch
+):
+    """One that waits for each of its pictures is not asked ten times."""
+    now_s = itertools.count(0.0, 0.4)
+    clock = [next(now_s)]
+    monkeypatch.setattr(feeds, "time", SimpleNamespace(monotonic=lambda: clock[0]))
+    capture.takes = lambda: clock.__setitem__(0, next(now_s))
+    feed = DeviceFeed(str(node))
+    assert feed.read() is not None
+    capture.left = 0
+    with pytest.raises(Lost, match="plugged in"):
+        feed.read()
+    assert capture.reads == 1 + 3
 
 
 def test_a_camera_that_opens_and_gives_nothing_is_in_use(node: Path, capture: FakeCapture):

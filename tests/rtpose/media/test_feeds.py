@@ -1,11 +1,10 @@
 """What pictures come from: what is said of a bad one, and at which pace files and HLS come."""
 
-import contextlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable
+from http.server import ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -113,38 +112,6 @@ def test_live_hls_whose_server_went_away_is_lost(tmp_path: Path, web_folder: str
     feed.close()
 
 
-@pytest.fixture
-def sender() -> Iterator[Callable[..., str]]:
-    """Serve pieces of a stream, with a pause after each, and then hang up."""
-    servers = []
-    stopping = threading.Event()
-
-    def serve(pieces: Iterable[bytes], kind: str = "video/mp2t", pause_s: float = 0) -> str:
-        class Handler(BaseHTTPRequestHandler):
-            def do_GET(self) -> None:
-                self.send_response(200)
-                self.send_header("Content-Type", kind)
-                self.end_headers()
-                with contextlib.suppress(ConnectionError):
-                    for piece in pieces:
-                        self.wfile.write(piece)
-                        if stopping.wait(pause_s):
-                            return
-
-            def log_message(self, format: str, *args: object) -> None:
-                pass
-
-        servers.append(ThreadingHTTPServer(("127.0.0.1", 0), Handler))
-        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
-        return f"http://127.0.0.1:{servers[-1].server_port}/live"
-
-    yield serve
-    stopping.set()
-    for server in servers:
-        server.shutdown()
-        server.server_close()
-
-
 def test_a_picture_of_a_kind_that_is_not_understood_is_passed_over(sender: Callable[..., str]):
     """FFmpeg has another error for these than for broken ones."""
     good = cv2.imencode(".jpg", np.full((48, 64, 3), 99, np.uint8))[1].tobytes()
@@ -168,19 +135,12 @@ def test_a_picture_of_a_kind_that_is_not_understood_is_passed_over(sender: Calla
     feed.close()
 
 
-def from_its_middle(path: Path) -> bytes:
-    """Give a broadcast as one gets it who comes in after the first key frame."""
-    with av.open(str(path)) as whole:
-        places = [packet.pos for packet in whole.demux(video=0) if packet.size]
-    return path.read_bytes()[places[5] :]
-
-
 def test_pictures_begin_at_the_first_key_frame(
-    sender: Callable[..., str], clip: Callable[..., Path], counting_images: Start
+    sender: Callable[..., str], clip: Callable[..., Path], counting_images: Start, tools: Any
 ):
     often = {"x264-params": "keyint=140:scenecut=0"}
     path = clip("a.ts", images=counting_images(160), options=often)
-    feed = StreamFeed(sender([from_its_middle(path)]))
+    feed = StreamFeed(sender([tools.from_its_middle(path)]))
     assert feed.read() is not None
     feed.close()
 
@@ -189,25 +149,25 @@ def test_a_stream_without_a_key_frame_is_given_up(
     sender: Callable[..., str],
     clip: Callable[..., Path],
     counting_images: Start,
+    tools: Any,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr("rtpose.media.feeds._DARK_S", 0.0)
+    monkeypatch.setattr("rtpose.media.feeds.DARK_S", 0.0)
     never = {"x264-params": "keyint=1000:scenecut=0"}
     path = clip("a.ts", images=counting_images(160), options=never)
     with pytest.raises(RtposeError, match="what it sends cannot be decoded"):
-        StreamFeed(sender([from_its_middle(path)]))
+        StreamFeed(sender([tools.from_its_middle(path)]))
 
 
 def test_pictures_that_stop_while_the_sound_goes_on_are_missed(
     sender: Callable[..., str],
     clip: Callable[..., Path],
     counting_images: Start,
+    tools: Any,
     monkeypatch: pytest.MonkeyPatch,
 ):
-    monkeypatch.setattr("rtpose.media.feeds._DARK_S", 0.5)
-    path = clip("a.ts", images=counting_images(10), audio=["aac"], audio_s=60)
-    data = path.read_bytes()
-    pieces = [data[i : i + 2048] for i in range(0, len(data), 2048)]
+    monkeypatch.setattr("rtpose.media.feeds.DARK_S", 0.5)
+    pieces = tools.then_sound_alone(clip("a.ts", images=counting_images(10), audio=["aac"]))
     feed = StreamFeed(sender(pieces, pause_s=0.02))
     with pytest.raises(Lost, match="only sound"):
         while feed.read() is not None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rtpose.errors import RtposeError
-from rtpose.media.recording import Recorder, fitted, save_snapshot, unused
+from rtpose.media.recording import Recorder, fitted, save_snapshot
 from rtpose.pose import Frame, FrameResult
 
 
@@ -95,12 +95,24 @@ def test_snapshots_are_png_and_never_overwrite(tmp_path: Path, monkeypatch: pyte
         np.testing.assert_array_equal(cv2.imread(str(path)), image)
 
 
-def test_unused(tmp_path: Path):
-    path = tmp_path / "a.png"
-    assert unused(path) == path
-    path.touch()
-    (tmp_path / "a-2.png").touch()
-    assert unused(path) == tmp_path / "a-3.png"
+@pytest.mark.parametrize("suffix", [".mp4", ".mkv"])
+def test_a_recording_of_days_goes_on_in_new_files(suffix: str, tmp_path: Path):
+    hour = 3600
+    recorder = Recorder(tmp_path / f"out{suffix}", 30)
+    recorder.start()
+    for time_s in (10, 10 + 4 * hour, 11 + 4 * hour, 12 + 30 * hour, 12.5 + 30 * hour):
+        recorder.write(result(time_s))
+    recorder.stop()
+    assert recorder.finished == [tmp_path / f"out{n}{suffix}" for n in ("", "-2", "-3")]
+    assert [times(path) for path in recorder.finished] == [[0, 4 * hour], [0], [0, 0.5]]
+
+
+def test_the_film_that_is_shown_is_not_recorded_over(tmp_path: Path):
+    film = tmp_path / "film.mp4"
+    film.write_text("precious")
+    with pytest.raises(RtposeError, match="the input itself"):
+        Recorder(film, overwrite=True, source=film)
+    assert film.read_text() == "precious"
 
 
 @pytest.mark.parametrize("size", [(64, 48), (100, 20), (20, 100), (1, 1)])

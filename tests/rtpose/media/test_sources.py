@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import threading
 from fractions import Fraction
 from pathlib import Path
 
@@ -13,6 +15,7 @@ from av.stream import Disposition
 
 from rtpose.errors import RtposeError
 from rtpose.media.sources import VideoFile
+from rtpose.stream import every_frame
 
 REAL = Path(__file__).parents[4] / "shared" / "data" / "videos"
 
@@ -291,6 +294,48 @@ def test_a_stream_as_a_video_has_every_frame_and_the_times_they_came(mjpeg):
     assert times == sorted(set(times))
     # 17 twentieths of a second after those that opening had read; 25 a second would be more
     assert times[-1] >= 15 / 50
+
+
+def test_a_stream_that_sends_sound_alone_can_be_stopped(
+    sender, clip, counting_images, tools, monkeypatch, threads_gone
+):
+    monkeypatch.setattr("rtpose.media.sources.DARK_S", 1000.0)
+    path = clip("a.ts", images=counting_images(10), audio=["aac"])
+    pieces, stop = tools.then_sound_alone(path), threading.Event()
+    with VideoFile(sender(pieces, pause_s=0.02)) as file:
+        threading.Timer(0.5, stop.set).start()
+        frames = list(every_frame(file.frames(stop), lambda f: f, lambda f: f, stop=stop))
+        assert len(frames) <= 10
+        assert next(pieces, None) is not None  # there would have been more
+        assert file.broken is None
+
+
+def test_pictures_that_stop_while_the_sound_goes_on_end_a_stream(
+    sender, clip, counting_images, tools, monkeypatch
+):
+    monkeypatch.setattr("rtpose.media.sources.DARK_S", 0.5)
+    pieces = tools.then_sound_alone(clip("a.ts", images=counting_images(10), audio=["aac"]))
+    with VideoFile(sender(pieces, pause_s=0.02)) as file:
+        count = sum(1 for _ in file)
+        assert 0 < count <= 10  # the last picture is whole when another begins
+        says = rf"breaks off after frame {count} \(0\.\d s\): no picture came for 0.5 s, only sound"
+        assert re.fullmatch(says, file.broken)
+    assert next(pieces, None) is not None
+
+
+def test_a_file_may_have_as_much_sound_alone_as_it_likes(clip, counting_images, monkeypatch):
+    monkeypatch.setattr("rtpose.media.sources.DARK_S", 0.0)
+    with VideoFile(clip("a.ts", images=counting_images(10), audio=["aac"])) as file:
+        assert sum(1 for _ in file) == 10
+        assert file.broken is None
+
+
+def test_a_stream_without_a_key_frame_is_refused(sender, clip, counting_images, tools, monkeypatch):
+    monkeypatch.setattr("rtpose.media.sources.DARK_S", 0.0)
+    never = {"x264-params": "keyint=1000:scenecut=0"}
+    path = clip("a.ts", images=counting_images(160), options=never)
+    with pytest.raises(RtposeError, match="what it sends cannot be decoded"):
+        VideoFile(sender([tools.from_its_middle(path)]))
 
 
 def test_in_files_joined_of_two_the_second_goes_on_where_the_first_ended(

@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
-from rtpose.media.browser import BrowserView
+from rtpose.media.browser import BrowserView, listen
 from rtpose.media.view import Hud
 from rtpose.pose import Frame, FrameResult, Pose
 from rtpose.skeleton import LSP14
@@ -28,8 +28,10 @@ def result(index: int = 0, image: np.ndarray | None = None, people: int = 1) -> 
 
 
 @contextmanager
-def opened(**how: object) -> Iterator[BrowserView]:
-    view = BrowserView(port=0, skeleton=LSP14, **how)
+def opened(
+    host: str = "127.0.0.1", port: int = 0, token: str | None = None
+) -> Iterator[BrowserView]:
+    view = BrowserView(listen(host, port), token, skeleton=LSP14)
     try:
         yield view
     finally:

@@ -1,0 +1,39 @@
+"""Showing pictures at the pace of their own times, where they come in bursts or all at once."""
+
+from __future__ import annotations
+
+import time
+
+_GAP_S = 1.0
+"""Nobody watches a standing picture for a longer gap in the times than this; it is skipped."""
+
+
+class Pace:
+    """Waits until a picture's time has come.
+
+    Times that jump, on by more than can be waited for or back by as much, begin anew. Who is late
+    does not wait, and so catches up.
+
+    Parameters
+    ----------
+    patience_s : float
+        Who is later than this has missed nothing, and goes on from here at the same pace instead.
+        Infinite for what is live, which would stay as much older for ever.
+    """
+
+    def __init__(self, patience_s: float) -> None:
+        self._patience_s = patience_s
+        self._offset_s = 0.0
+        self._last_s: float | None = None
+
+    def wait_for(self, time_s: float) -> None:
+        """Wait for a picture's time; each picture's, in order."""
+        now_s = time.monotonic()
+        wait_s = time_s + self._offset_s - now_s
+        is_back = self._last_s is None or time_s < self._last_s - _GAP_S
+        # after the picture before was waited for, only a gap after it can be a long wait
+        if is_back or wait_s > _GAP_S or wait_s < -self._patience_s:
+            self._offset_s = now_s - time_s
+        elif wait_s > 0:
+            time.sleep(wait_s)
+        self._last_s = time_s

@@ -1,0 +1,37 @@
+from pathlib import Path
+
+import pytest
+
+from rtpose.targets import partial_path, settle, unused
+
+
+def test_unused(tmp_path: Path):
+    path = tmp_path / "a.png"
+    assert unused(path) == path
+    path.touch()
+    (tmp_path / "a-2.png").touch()
+    assert unused(path) == tmp_path / "a-3.png"
+
+
+def test_what_a_killed_run_left_is_not_written_over(tmp_path: Path):
+    first = partial_path(tmp_path / "out.mp4")
+    assert first.name.startswith(".out.partial-") and first.suffix == ".mp4"
+    first.touch()  # of a run that had the same process number, as in a container
+    assert partial_path(tmp_path / "out.mp4") not in (first, tmp_path / "out.mp4")
+
+
+@pytest.mark.parametrize(("overwrite", "name"), [(False, "out-2.txt"), (True, "out.txt")])
+def test_two_runs_to_one_name(overwrite: bool, name: str, tmp_path: Path):
+    partial, path = tmp_path / ".partial", tmp_path / "out.txt"
+    partial.write_text("ours")
+    path.write_text("somebody else's, begun after we looked")
+    assert settle(partial, path, overwrite) == tmp_path / name
+    assert (tmp_path / name).read_text() == "ours"
+    assert path.read_text().startswith("ours" if overwrite else "somebody")
+    assert not partial.exists()
+
+
+def test_a_name_that_is_free(tmp_path: Path):
+    partial = tmp_path / ".partial"
+    partial.touch()
+    assert settle(partial, tmp_path / "out.txt", overwrite=False) == tmp_path / "out.txt"
