@@ -174,6 +174,11 @@ def fit(
             report,
             interrupted,
         )
+    if processes.first and not folder.best.exists():
+        log.warning(
+            "stopped before the first evaluation: there is no %s yet; --resume goes on",
+            folder.best,
+        )
     if interrupted():
         raise KeyboardInterrupt  # after all was saved; who called must not go on
     return scores

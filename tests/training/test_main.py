@@ -83,6 +83,22 @@ def test_train_calibrate_evaluate(
     assert read_config(run / "config.yaml").phases[0].images == 8
 
 
+def test_who_stops_before_the_first_weights_is_told(
+    drawn_people: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    config, run = tmp_path / "tiny.yaml", tmp_path / "runs" / "tiny"
+    config.write_text(TINY)
+    words = ("train", config, "--data", drawn_people, "--run", run)
+    assert training(monkeypatch, *words, "--minutes", 0) == 0
+    assert f"there is no {run / 'best.safetensors'} yet; --resume goes on" in caplog.text
+    caplog.clear()
+    assert training(monkeypatch, *words, "--resume") == 0
+    assert (run / "best.safetensors").exists() and "--resume goes on" not in caplog.text
+
+
 @pytest.mark.parametrize("name", ["coco17", "flic11"])
 def test_a_network_without_head_top_is_scored_too(
     name: str, drawn_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
