@@ -21,6 +21,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import platformdirs
 import torch
@@ -29,6 +30,8 @@ from torch import nn
 from rtpose.errors import first_line
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LIMITS = {"openvino": 500e6}
 """Bytes that the entries of a kind may take; those unused for longest go.
@@ -111,6 +114,20 @@ def read_entry(kind: str, key: Mapping[str, str]) -> dict[str, bytes] | None:
     if was_there and folder.is_dir():
         discard(kind, key, fault)
     return None
+
+
+def read_verdict(kind: type[T], text: bytes) -> T:
+    """Read a dataclass that was kept as JSON.
+
+    Raises
+    ------
+    ValueError
+        If it is something else.
+    """
+    try:
+        return kind(**json.loads(text))
+    except TypeError as error:
+        raise ValueError(f"no verdict: {error}") from error
 
 
 def discard(kind: str, key: Mapping[str, str], fault: str) -> None:

@@ -1,4 +1,4 @@
-"""In which precision a CPU computes a network: the quickest, timed once and kept.
+"""In which precision a CPU computes a network: the quickest, timed and compared once and kept.
 
 What a processor has instructions for says little about what is quick. On an Intel Xeon whose
 virtual machine hides AMX, and leaves AVX512's bfloat16, that takes as long as float32 or half as
@@ -12,14 +12,24 @@ import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import version
-from typing import Any
+from typing import Any, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpose.cache import discard, keep, read_entry
+from rtpose.cache import discard, keep, read_entry, read_verdict
 from rtpose.errors import RtposeError, first_line
 from rtpose.openvino_model import capabilities, processor
+
+
+class Verdict(Protocol):
+    """What can be kept as JSON."""
+
+    def to_dict(self) -> dict[str, float]:
+        """Its attributes."""
+
+
+V = TypeVar("V", bound=Verdict)
 
 PRECISIONS = ("fp32", "int8", "bf16")
 """From the most exact to the least, by the parity of nano and small."""
@@ -91,11 +101,8 @@ def time_precisions(
         "recipe": _RECIPE,
         "network": network,
         "input": str(pixels.shape),
-        "processor": processor(),
-        # virtual machines hide some of what a processor of that name can do
-        "capabilities": " ".join(sorted(capabilities())),
         "cores": str(os.cpu_count()),
-        "openvino": version("openvino"),
+        **_what_computes(),
     }
     kept = read_entry("openvino", key)
     if kept is not None:
@@ -124,6 +131,41 @@ def _read_seconds(text: bytes, precisions: Sequence[str]) -> dict[str, float]:
         return {name: float(seconds[name]) for name in precisions}
     except (KeyError, TypeError) as error:
         raise ValueError(f"no seconds: {error}") from error
+
+
+def ask_once(kind: type[V], file: str, question: Mapping[str, str], ask: Callable[[], V]) -> V:
+    """A verdict on what OpenVINO computes on this processor, from the cache if it is known.
+
+    Parameters
+    ----------
+    kind : type
+        Of the verdict, a dataclass.
+    file : str
+        What it is called in the cache.
+    question : mapping of str to str
+        All beside processor and OpenVINO that the verdict depends on.
+    ask : callable
+        Gives it.
+    """
+    key = {**question, **_what_computes()}
+    kept = read_entry("openvino", key)
+    if kept is not None:
+        try:
+            return read_verdict(kind, kept.get(file, b""))
+        except ValueError as error:
+            discard("openvino", key, f"damaged ({first_line(error)})")
+    found = ask()
+    keep("openvino", key, lambda made: (made / file).write_text(json.dumps(found.to_dict())))
+    return found
+
+
+def _what_computes() -> dict[str, str]:
+    return {
+        "processor": processor(),
+        # virtual machines hide some of what a processor of that name can do
+        "capabilities": " ".join(sorted(capabilities())),
+        "openvino": version("openvino"),
+    }
 
 
 def worthwhile(seconds: Mapping[str, float]) -> str:

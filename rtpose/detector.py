@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import functools
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -16,8 +14,9 @@ import torch
 from torch import Tensor, nn
 
 from rtpose import same_people
-from rtpose.cache import discard, keep, network_hash, read_entry
+from rtpose.cache import network_hash
 from rtpose.cpu_precision import (
+    ask_once,
     check_precision,
     possible_precisions,
     time_precisions,
@@ -34,17 +33,11 @@ from rtpose.letterbox import (
 )
 from rtpose.offline import import_ultralytics
 from rtpose.on_device import Picture, letterbox_frames, own_stream, read_people, upload
-from rtpose.openvino_model import (
-    capabilities,
-    compile_for_cpu,
-    convert,
-    processor,
-    why_no_openvino,
-)
+from rtpose.openvino_model import compile_for_cpu, convert, why_no_openvino
 from rtpose.photographs import photographed_people
 from rtpose.pose import FloatArray
 from rtpose.quantised import Range, quantise
-from rtpose.same_people import Agreement, compare_people, read_agreement
+from rtpose.same_people import Agreement, compare_people
 from rtpose.shipped import shipped_detector
 from rtpose.yolo import PersonNetwork, load_model, read_predictions, suppress_overlaps
 
@@ -451,25 +444,15 @@ def _quickest(
 
 def _agreement(network: str, precision: str, predict_in: Callable[[str], Predict]) -> Agreement:
     """How the people found compare with float32's; asked once for this network and processor."""
-    key = {
+    question = {
         "agreement": precision,
         "recipe": same_people.RECIPE,
         "network": network,
         "size": str(_CHECKED_AT),
-        "processor": processor(),
-        # virtual machines hide some of what a processor of that name can do
-        "capabilities": " ".join(sorted(capabilities())),
-        "openvino": version("openvino"),
     }
-    kept = read_entry("openvino", key)
-    if kept is not None:
-        try:
-            return read_agreement(kept.get(_VERDICT, b""))
-        except ValueError as error:
-            discard("openvino", key, f"damaged ({first_line(error)})")
-    found = _compare(predict_in("fp32"), predict_in(precision))
-    keep("openvino", key, lambda made: (made / _VERDICT).write_text(json.dumps(found.to_dict())))
-    return found
+    return ask_once(
+        Agreement, _VERDICT, question, lambda: _compare(predict_in("fp32"), predict_in(precision))
+    )
 
 
 @torch.inference_mode()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
@@ -64,22 +63,8 @@ class Agreement:
         )
 
     def to_dict(self) -> dict[str, float]:
-        """For a JSON file; `read_agreement` reads it."""
+        """For a JSON file; `rtpose.cache.read_verdict` reads it."""
         return asdict(self)
-
-
-def read_agreement(text: bytes) -> Agreement:
-    """Read what `Agreement.to_dict` gave, from JSON.
-
-    Raises
-    ------
-    ValueError
-        If it is something else.
-    """
-    try:
-        return Agreement(**json.loads(text))
-    except TypeError as error:
-        raise ValueError(f"no verdict: {error}") from error
 
 
 def compare_people(ours: Sequence[Found], theirs: Sequence[Found], *, finite: bool) -> Agreement:

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import json
 import logging
-from importlib.metadata import version
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rtpose.cache import discard, keep, network_hash, read_entry
+from rtpose.cache import network_hash
 from rtpose.checkpoint import Checkpoint
 from rtpose.cpu_precision import (
+    ask_once,
     check_precision,
     possible_precisions,
     time_precisions,
@@ -24,9 +23,9 @@ from rtpose.engines.base import no_heatmaps
 from rtpose.engines.batches import Batches
 from rtpose.engines.eager import EagerEngine
 from rtpose.engines.parity import Parity
-from rtpose.errors import RtposeError, first_line
+from rtpose.errors import RtposeError
 from rtpose.heatmaps import HeatmapNetwork
-from rtpose.openvino_model import capabilities, compile_for_cpu, convert, processor
+from rtpose.openvino_model import compile_for_cpu, convert
 from rtpose.quantised import quantise
 
 log = logging.getLogger(__name__)
@@ -150,30 +149,18 @@ class OpenVinoEngine:
 
     def _parity(self, network: HeatmapNetwork) -> Parity:
         """How the answers compare with eager's; asked once for this network and processor."""
-        key = {
+        question = {
             "parity": self.precision,
             "recipe": parity.RECIPE,
             "network": network_hash(network),
             "size": str(self.input_size),
-            "processor": processor(),
-            # virtual machines hide some of what a processor of that name can do
-            "capabilities": " ".join(sorted(capabilities())),
-            "openvino": version("openvino"),
         }
-        kept = read_entry("openvino", key)
-        if kept is not None:
-            try:
-                return parity.read_verdict(kept.get(_VERDICT, b""))
-            except ValueError as error:
-                discard("openvino", key, f"damaged ({first_line(error)})")
-        reference = EagerEngine(self._checkpoint, "cpu", self._flip_test)
-        found = parity.check(reference, self, self.input_size)
-        keep(
-            "openvino",
-            key,
-            lambda made: (made / _VERDICT).write_text(json.dumps(found.to_dict())),
-        )
-        return found
+
+        def ask() -> Parity:
+            reference = EagerEngine(self._checkpoint, "cpu", self._flip_test)
+            return parity.check(reference, self, self.input_size)
+
+        return ask_once(Parity, _VERDICT, question, ask)
 
 
 class _Logits(nn.Module):

@@ -7,7 +7,6 @@ accuracy: what a precision costs on labelled people is measured with `rtpose ben
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
@@ -78,22 +77,8 @@ class Parity:
         )
 
     def to_dict(self) -> dict[str, float]:
-        """For a JSON file; `read_verdict` reads it."""
+        """For a JSON file; `rtpose.cache.read_verdict` reads it."""
         return asdict(self)
-
-
-def read_verdict(text: bytes) -> Parity:
-    """Read what `Parity.to_dict` gave, from JSON.
-
-    Raises
-    ------
-    ValueError
-        If it is something else.
-    """
-    try:
-        return Parity(**json.loads(text))
-    except TypeError as error:
-        raise ValueError(f"no verdict: {error}") from error
 
 
 def compare(reference: Tensor, heatmaps: Tensor) -> Parity:

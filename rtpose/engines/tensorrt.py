@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rtpose.cache import discard, keep, network_hash, read_entry
+from rtpose.cache import discard, keep, network_hash, read_entry, read_verdict
 from rtpose.checkpoint import Checkpoint
 from rtpose.engines import parity
 from rtpose.engines.available import tensorrt_packages
@@ -24,7 +24,7 @@ from rtpose.engines.base import no_heatmaps
 from rtpose.engines.batches import BUCKETS, Batches, bucket_for, pad
 from rtpose.engines.eager import EagerEngine
 from rtpose.engines.faults import is_out_of_memory
-from rtpose.engines.parity import Parity, read_verdict
+from rtpose.engines.parity import Parity
 from rtpose.engines.tensorrt_log import TensorRtError, error_logger, listen, said_error
 from rtpose.errors import RtposeError, first_line
 from rtpose.heatmaps import HeatmapNetwork
@@ -265,7 +265,7 @@ def _load(key: dict[str, str]) -> Built | None:
     if kept is None:
         return None
     try:
-        return Built(kept[_ENGINE], read_verdict(kept.get(_VERDICT, b"")))
+        return Built(kept[_ENGINE], read_verdict(Parity, kept.get(_VERDICT, b"")))
     except (KeyError, ValueError) as error:
         discard("tensorrt", key, f"damaged ({first_line(error)})")
         return None

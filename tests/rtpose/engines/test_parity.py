@@ -3,7 +3,8 @@ import json
 import pytest
 import torch
 
-from rtpose.engines.parity import Parity, check, compare, read_verdict, real_crops
+from rtpose.cache import read_verdict
+from rtpose.engines.parity import Parity, check, compare, real_crops
 
 
 def peaks(x: int, y: int = 20, height: float = 20.0) -> torch.Tensor:
@@ -67,13 +68,13 @@ def test_a_network_that_is_sure_of_nothing_can_be_compared():
 
 def test_the_record_can_be_read_back():
     found = compare(peaks(30), peaks(31))
-    assert read_verdict(json.dumps(found.to_dict()).encode()) == found
+    assert read_verdict(Parity, json.dumps(found.to_dict()).encode()) == found
 
 
 @pytest.mark.parametrize("text", ["", "[1]", "3", '{"joints": 1, "apart_px": 0.0}', '{"x": 1}'])
 def test_another_record_is_none(text: str):
     with pytest.raises(ValueError):
-        read_verdict(text.encode())
+        read_verdict(Parity, text.encode())
 
 
 def test_crops_show_people_and_their_mirror_images():
