@@ -11,6 +11,7 @@ from pathlib import Path
 import torch
 
 from rtpose.errors import first_line
+from rtpose.host import system_text
 
 _PCI = Path("/sys/bus/pci/devices")
 """What Linux found on the bus, for which it needs no driver; not there on other systems."""
@@ -79,7 +80,8 @@ def ask_driver() -> Driver:
 def cards_on_the_bus() -> int:
     """How many NVIDIA GPUs Linux sees, with a driver or without; 0 on other systems."""
     return sum(
-        _number(device / "vendor") == _NVIDIA and _number(device / "class").startswith(_DISPLAY)
+        system_text(device / "vendor") == _NVIDIA
+        and system_text(device / "class").startswith(_DISPLAY)
         for device in _PCI.glob("*")
     )
 
@@ -123,11 +125,3 @@ def no_answer(device: str) -> str | None:
     except RuntimeError as error:
         return f"device {device} does not compute: {first_line(error)}"
     return None
-
-
-def _number(path: Path) -> str:
-    """What a file of the bus says; nothing where it may not be read, or the device has gone."""
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""

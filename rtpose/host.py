@@ -15,6 +15,14 @@ def installed_version(package: str) -> str | None:
         return None
 
 
+def system_text(path: Path) -> str:
+    """What the system says in a file of its own; nothing where it may not be read or has gone."""
+    try:
+        return path.read_text().strip()
+    except OSError:
+        return ""
+
+
 def processor() -> str:
     """Name of the processor, as well as the system knows it."""
     try:

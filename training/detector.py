@@ -141,12 +141,12 @@ def split_pictures(labels: Path, pictures: Path, config: DetectorConfig) -> Dete
     complete = [p for p in usable if p.complete]
     for source in sorted({p.source for p in complete}):
         of_one = [p for p in complete if p.source == source]
+        here = len(of_one)
         for count, kept, seed in (
             (config.held_back, held, config.seed),
             (config.chosen_on, choose, config.seed + 1),
         ):
-            wanted = min(round(count * sum(p.source == source for p in complete) / len(complete)),
-                         len(of_one) // 3)  # fmt: skip
+            wanted = min(round(count * here / len(complete)), len(of_one) // 3)
             of_one, back = split_by_scene(of_one, wanted, seed)
             kept += back
         train += of_one

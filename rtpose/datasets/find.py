@@ -177,19 +177,18 @@ def _find_lsp(folder: Path) -> DataSet | None:
 
 
 def _find_coco(folder: Path) -> DataSet | None:
-    splits: dict[str, ReadSplit] = {}
-    files: dict[str, Path] = {}
-    for labels in sorted((*folder.glob("*.json"), *folder.glob("*.json.gz"))):
-        name = labels.name.partition(".json")[0]
-        splits[name], files[name] = partial(_read_split, labels, folder, name), labels
-    for labels in sorted(folder.glob("*/_annotations.coco.json")):
-        name = labels.parent.name
-        splits[name], files[name] = partial(_read_split, labels, folder, name), labels
+    files = {
+        labels.name.partition(".json")[0]: labels
+        for labels in sorted((*folder.glob("*.json"), *folder.glob("*.json.gz")))
+    }
+    files |= {path.parent.name: path for path in folder.glob("*/_annotations.coco.json")}
     for name in _SPLITS:  # beside them COCO has other files, such as captions
-        labels_or_none = _first(folder / "annotations", f"{name}.json", f"{name}.json.gz")
-        if labels_or_none is not None:
-            splits[name] = partial(_read_split, labels_or_none, folder, name)
-            files[name] = labels_or_none
+        beside = _first(folder / "annotations", f"{name}.json", f"{name}.json.gz")
+        if beside is not None:
+            files[name] = beside
+    splits: dict[str, ReadSplit] = {
+        name: partial(_read_split, labels, folder, name) for name, labels in files.items()
+    }
     pictures = folder
     for labels in sorted(folder.glob("annotations/person_keypoints_*.json*")):
         pictures = _pictures(folder)

@@ -12,6 +12,7 @@ from pathlib import Path
 import cv2
 
 from rtpose.errors import RtposeError
+from rtpose.host import system_text
 
 _NODES = Path("/sys/class/video4linux")
 """Where Linux describes its cameras."""
@@ -83,8 +84,8 @@ def list_devices() -> list[str]:
         found = []
         for node in sorted(_NODES.glob("video*")):
             # one camera has several nodes; those after the first carry no pictures
-            if _text(node / "index") in ("", "0"):
-                found.append(f"{node.name.removeprefix('video')} ({_text(node / 'name')})")
+            if system_text(node / "index") in ("", "0"):
+                found.append(f"{node.name.removeprefix('video')} ({system_text(node / 'name')})")
         return found
     with _quiet():
         return [str(number) for number in range(4) if _opens(number)]
@@ -118,13 +119,6 @@ def _opens(number: int) -> bool:
     opened = capture.isOpened()
     capture.release()
     return opened
-
-
-def _text(path: Path) -> str:
-    try:
-        return path.read_text().strip()
-    except OSError:
-        return ""
 
 
 @contextmanager
