@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +20,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from rtpose.errors import RtposeError
+from rtpose.media.hdr import PQ, standard_range, to_standard_range
 from rtpose.media.urls import (
     BROKEN_IN_A_ROW,
     DARK_S,
@@ -29,6 +31,8 @@ from rtpose.media.urls import (
 )
 from rtpose.media.video_info import read_info, read_orientation
 from rtpose.pose import Frame, Image
+
+log = logging.getLogger(__name__)
 
 _CLOCKLESS = {"mpjpeg", "mjpeg"}
 """Formats, by FFmpeg's names, that know nothing of time; it says 25 frames a second of them."""
@@ -45,7 +49,8 @@ round the announced duration and pad the last audio packet, by far less than thi
 class VideoFile:
     """A video file or stream as upright frames, in order, at constant memory; read once.
 
-    Opening decodes the first picture, so a file that opens has one. Times come from the file's
+    Opening decodes the first picture, so a file that opens has one. HDR in PQ comes in the standard
+    range, and `info` says so. Times come from the file's
     timestamps, counted from the first picture; a missing timestamp is the last one plus a
     frame's length, one that does not grow is the last one plus a tick.
 
@@ -96,6 +101,10 @@ class VideoFile:
             self.info = read_info(self._container, self._stream, self._first, self._orientation)
             if self._clockless:
                 self.info = replace(self.info, time_base=Fraction(1, 90_000))
+            self._hdr = self.info.colour.transfer == PQ
+            if self._hdr:
+                self.info = replace(self.info, colour=standard_range(self.info.colour))
+                log.warning("%s: HDR pictures (PQ) are taken to the standard range", self.name)
             self._image(self._first)  # a pixel format that cannot be converted shows here
         except av.FFmpegError as error:
             self.close()
@@ -169,7 +178,8 @@ class VideoFile:
         # The size is named because some streams change theirs on the way.
         width, height = self._stored_size
         image: Any = picture.to_ndarray(format="bgr24", width=width, height=height)
-        return self._orientation.apply(image)
+        upright = self._orientation.apply(image)
+        return to_standard_range(upright) if self._hdr else upright
 
     def _decode(self) -> Iterator[VideoFrame]:
         seen_s = time.monotonic()
