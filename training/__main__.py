@@ -9,7 +9,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, NoReturn
 
-import torch
 import typer
 from rich.console import Console
 from rich.markdown import Markdown
@@ -24,16 +23,13 @@ from rtpose.engines.faults import is_out_of_memory
 from rtpose.engines.select import select_device
 from rtpose.errors import RtposeError
 from rtpose.metrics import COLUMNS
-from rtpose.network import eight_bit_convolutions
-from rtpose.quantised import watch_inputs
 from rtpose.skeleton import BODY21
-from training.calibrate import calibration_error, fit_calibration, right_or_wrong
-from training.centre import centre, watch_sums
+from training.calibrate import calibrate_weights
 from training.compare import VARIANTS, markdown, write_results
 from training.compare import compare as run_comparison
 from training.config import read_config
 from training.cut import cut as cut_network
-from training.data import report, training_people
+from training.data import report
 from training.detector import (
     DetectorConfig,
     Evaluation,
@@ -47,7 +43,7 @@ from training.detector_data import read_labels
 from training.eight_bits import EightBitConfig, quantise_detector
 from training.fit import fit
 from training.grow import grow as grow_network
-from training.parallel import join_processes
+from training.parallel import Processes, join_processes
 from training.run import RunFolder
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
@@ -85,11 +81,12 @@ def train(
     device: DeviceOption = "cpu",
     minutes: MinutesOption = math.inf,
 ) -> None:
-    """Train a network; the best averaged weights stand in RUN/best.safetensors."""
+    """Train a network; the best averaged weights stand in RUN/best.safetensors, calibrated."""
     folder = RunFolder(run)
     with join_processes(device) as processes:
         settings = read_config(config)
         fit(settings, data, folder, resume, start, processes=processes, minutes=minutes)
+        _make_ready(folder, data, processes)
 
 
 @app.command()
@@ -116,6 +113,13 @@ def distill(
     with join_processes(device) as processes:
         settings = read_config(config)
         fit(settings, data, folder, resume, start, teacher, share, processes, minutes)
+        _make_ready(folder, data, processes)
+
+
+def _make_ready(folder: RunFolder, data: Path, processes: Processes) -> None:
+    """Calibrate what a run gave: as it is, its scores are no chances, and it has no 8 bits."""
+    if processes.first and folder.best.exists():
+        calibrate_weights(folder.best, data)
 
 
 @app.command()
@@ -282,23 +286,7 @@ def calibrate(
 
     On the people that training chooses weights by: val, or what it holds back where there is none.
     """
-    checkpoint = load_checkpoint(weights)
-    skeleton = checkpoint.skeleton
-    dataset = find_dataset(data)
-    _, people = training_people(dataset, skeleton)
-    names = eight_bit_convolutions(checkpoint.network)
-    with watch_sums(checkpoint.network) as sums, watch_inputs(checkpoint.network, names) as seen:
-        scored = predict(people, dataset.pictures, EagerEngine(checkpoint), skeleton)
-    # neither the answers nor what those convolutions are given, batch norm's output, depend on it
-    centre(checkpoint.network, sums)
-    peaks = {name: float(torch.cat(each)[:, 1].mean()) for name, each in seen.items()}
-    scores, right = right_or_wrong(scored, skeleton)
-    calibration = fit_calibration(scores, right)
-    chances = calibration(torch.from_numpy(scores)).numpy()
-    save_checkpoint(weights, replace(checkpoint, calibration=calibration, peaks=peaks))
-    log.info("%s", calibration)
-    log.info("expected calibration error %.3f, was %.3f",
-             calibration_error(chances, right), calibration_error(scores, right))  # fmt: skip
+    calibrate_weights(weights, data)
 
 
 def main() -> None:

@@ -2,13 +2,61 @@
 
 from __future__ import annotations
 
+import logging
+from dataclasses import replace
+from pathlib import Path
+
 import torch
 
-from rtpose.bench.accuracy import TORSO_THRESHOLD, Scored
-from rtpose.checkpoint import Calibration
+from rtpose.bench.accuracy import TORSO_THRESHOLD, Scored, predict
+from rtpose.checkpoint import Calibration, load_checkpoint, save_checkpoint
+from rtpose.datasets.find import find_dataset
+from rtpose.engines.eager import EagerEngine
 from rtpose.metrics import torso_reference
+from rtpose.network import eight_bit_convolutions
 from rtpose.pose import FloatArray
+from rtpose.quantised import watch_inputs
 from rtpose.skeleton import Skeleton
+from training.centre import centre, watch_sums
+from training.data import training_people
+
+log = logging.getLogger(__name__)
+
+
+def calibrate_weights(weights: Path, data: Path) -> None:
+    """Measure on labelled people what makes scores chances, and what fewer bits need; keep both.
+
+    Parameters
+    ----------
+    weights : Path
+        A pose network; rewritten, with the same answers.
+    data : Path
+        Folder of a data set, whose people that training chooses weights by are asked about.
+
+    Raises
+    ------
+    RtposeError
+        If the weights or the data cannot be read.
+    """
+    checkpoint = load_checkpoint(weights)
+    network, skeleton = checkpoint.network, checkpoint.skeleton
+    dataset = find_dataset(data)
+    _, people = training_people(dataset, skeleton)
+    with (
+        watch_sums(network) as sums,
+        watch_inputs(network, eight_bit_convolutions(network)) as seen,
+    ):
+        scored = predict(people, dataset.pictures, EagerEngine(checkpoint), skeleton)
+    # neither the answers nor what those convolutions are given, batch norm's output, depend on it
+    centre(network, sums)
+    peaks = {name: float(torch.cat(each)[:, 1].mean()) for name, each in seen.items()}
+    scores, right = right_or_wrong(scored, skeleton)
+    calibration = fit_calibration(scores, right)
+    chances = calibration(torch.from_numpy(scores)).numpy()
+    save_checkpoint(weights, replace(checkpoint, calibration=calibration, peaks=peaks))
+    log.info("%s", calibration)
+    log.info("expected calibration error %.3f, was %.3f",
+             calibration_error(chances, right), calibration_error(scores, right))  # fmt: skip
 
 
 def right_or_wrong(scored: Scored, skeleton: Skeleton) -> tuple[FloatArray, FloatArray]:

@@ -1,8 +1,8 @@
 """HDR pictures in the standard range, which is what networks, overlays and most screens know.
 
-In PQ, the curve of HDR10, a picture is grey and flat to whoever does not undo it: limbs are found in
-the wrong place, and skeletons drawn into it shine like lamps. HLG, an iPhone's curve, is made to
-look right without.
+In PQ, the curve of HDR10, a picture is grey and flat to whoever does not undo it: limbs are found
+in the wrong place, and skeletons drawn into it shine like lamps. HLG, an iPhone's curve, is made
+to look right without.
 """
 
 from __future__ import annotations

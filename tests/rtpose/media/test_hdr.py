@@ -18,9 +18,7 @@ HLG = 18
 def tagged(path, image, transfer):
     """Three frames of one picture in BT.2020 with that curve."""
     height, width = image.shape[:2]
-    info = VideoInfo(
-        width, height, Fraction(25), Fraction(1, 12800), colour=Colour(9, 9, transfer)
-    )
+    info = VideoInfo(width, height, Fraction(25), Fraction(1, 12800), colour=Colour(9, 9, transfer))
     with VideoWriter(path, info) as writer:
         for index in range(3):
             writer.write(image, index / 25)
