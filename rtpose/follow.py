@@ -81,7 +81,8 @@ class Follower:
         frame's own picture.
     detect_every : int
         The detector runs on every n-th frame, on all that are more than half a second after the
-        last detected one, and on those in which somebody followed is lost.
+        last detected one, on those in which somebody followed is lost, and on those after a
+        newcomer's first.
     smooth : callable, optional
         Applied to what is returned; following goes by what was seen.
 
@@ -118,6 +119,7 @@ class Follower:
         self._shape: tuple[int, ...] = ()
         self._known: dict[int, _Known] = {}
         self._missing_s = -np.inf
+        self._newcomers = False
 
     def __call__(self, frame: Frame) -> FrameResult:
         """Both steps at once."""
@@ -162,6 +164,8 @@ class Follower:
         """Everyone of the last frame, or None if that takes the detector."""
         if frame.image.shape != self._shape or 0 <= frame.time_s - self._missing_s <= _SEARCH_S:
             return None
+        if self._newcomers:  # is it somebody? the detector shall see them again
+            return None
         expected = self._tracker.expected(frame.time_s)
         if expected.keys() != self._known.keys():
             return None
@@ -192,6 +196,7 @@ class Follower:
         if self._known.keys() - known.keys():
             self._missing_s = frame.time_s
         self._known = known
+        self._newcomers = any(pose.id is None for pose in poses)
         self._shape = frame.image.shape
 
 

@@ -49,7 +49,8 @@ class Pose:
         x, y in pixels of the frame and a score from 0 to 1, in the order of the skeleton.
         Pixel centres have whole coordinates: the middle of the top-left pixel is (0, 0).
     id : int or None
-        The same number for the same person in every frame; None before tracking.
+        The same number for the same person in every frame; None before tracking, and in the first
+        frame of somebody who comes later than others.
     """
 
     box: FloatArray

@@ -6,9 +6,8 @@ A new frame's poses are matched to where the tracks should be by now, all at onc
 of similarities is the largest possible. Everything counts in seconds and in body sizes: 5 and 60
 frames a second, and small and large pictures, behave alike.
 
-Numbers are given at once, rise, and are never used again. Nobody waits for a number, so a false
-alarm takes one too; but its track is soon forgotten (see `Tracker`), so it cannot pass the number
-on to a person who comes later.
+Numbers rise and are never used again. Whoever is in the first frame gets one at once, who comes
+later when seen a second time: most false alarms are there for a single frame, and get none.
 """
 
 from __future__ import annotations
@@ -46,10 +45,10 @@ class _Track:
     """One person's whereabouts when last seen.
 
     `variance` is the filter's (2, 2) covariance of place and velocity along either axis, in body
-    sizes; `velocity` is in pixels a second.
+    sizes; `velocity` is in pixels a second. `id` is None for a newcomer.
     """
 
-    id: int
+    id: int | None
     joints: FloatArray
     box: FloatArray
     velocity: FloatArray
@@ -62,7 +61,7 @@ class Tracker:
     """Gives poses stable ids.
 
     A person who is hidden or missed for up to `max_gap_s` keeps the number, after that it is a
-    new one. A track younger than that is kept only for as long as it has been seen, plus 0.3 s,
+    newcomer. A track younger than that is kept only for as long as it has been seen, plus 0.3 s,
     so that false alarms do not linger. What a tracker knows is the people of the last `max_gap_s`
     seconds and the next free number: its memory does not grow with the length of the video.
 
@@ -97,12 +96,13 @@ class Tracker:
         Parameters
         ----------
         poses : sequence of Pose
-            All people of the frame, with the same number of joints throughout. A pose whose box
-            is not finite and not larger than nothing is nobody and gets no id.
+            All people of the frame, with the same number of joints throughout. A newcomer gets no
+            id yet. A pose whose box is not finite and not larger than nothing is nobody and never
+            gets one.
         time_s : float
             The frame's time. A frame a little earlier than the last is taken as of the same
             moment; a jump back by more than `max_gap_s`, as when a stream starts anew, forgets
-            everyone.
+            everyone, and the frame counts as the first.
 
         Raises
         ------
@@ -111,8 +111,10 @@ class Tracker:
         """
         if not np.isfinite(time_s):
             raise ValueError(f"the time of a frame must be finite, not {time_s}")
+        begins = not np.isfinite(self._time_s)
         if time_s < self._time_s - self._max_gap_s:
             self._tracks = ()
+            begins = True
         else:
             time_s = max(time_s, self._time_s)
         self._time_s = time_s
@@ -129,7 +131,9 @@ class Tracker:
             if position in matches:
                 track = _correct(predicted[matches[position]], joints, box, time_s)
             else:
-                track = _start(self._next_id, joints, box, time_s)
+                track = _start(joints, box, time_s)
+            if track.id is None and (begins or position in matches):
+                track = replace(track, id=self._next_id)
                 self._next_id += 1
             tracks.append(track)
             ids[order[position]] = track.id
@@ -139,7 +143,7 @@ class Tracker:
         return tuple(replace(pose, id=i) for pose, i in zip(poses, ids, strict=True))
 
     def expected(self, time_s: float) -> dict[int, tuple[FloatArray, FloatArray]]:
-        """Where everyone seen in the last frame should be by now.
+        """Where everyone with an id who was seen in the last frame should be by now.
 
         Parameters
         ----------
@@ -153,9 +157,9 @@ class Tracker:
             unsure to say anything; box (4,) float64.
         """
         time_s = max(time_s, self._time_s)
-        seen = [track for track in self._tracks if track.last_s == self._time_s]
-        now = (_predict(track, time_s) for track in sorted(seen, key=lambda track: track.id))
-        return {track.id: (track.joints, track.box) for track in now}
+        seen = {t.id: t for t in self._tracks if t.id is not None and t.last_s == self._time_s}
+        now = {identity: _predict(seen[identity], time_s) for identity in sorted(seen)}
+        return {identity: (track.joints, track.box) for identity, track in now.items()}
 
 
 def _is_kept(track: _Track, time_s: float) -> bool:
@@ -185,9 +189,9 @@ def _size(box: FloatArray) -> float:
     return max(float(np.sqrt(np.prod(box[2:] - box[:2]))), 1.0)
 
 
-def _start(identity: int, joints: FloatArray, box: FloatArray, time_s: float) -> _Track:
+def _start(joints: FloatArray, box: FloatArray, time_s: float) -> _Track:
     variance = np.diag([_NOISE**2, _SPEED**2])
-    return _Track(identity, joints, box, np.zeros(2), variance, time_s, time_s)
+    return _Track(None, joints, box, np.zeros(2), variance, time_s, time_s)
 
 
 def _predict(track: _Track, time_s: float) -> _Track:

@@ -106,6 +106,19 @@ def test_newcomers_are_found_in_time_at_any_rate(fps: float):
     assert len(scene.detected) <= 3 / NEWCOMER_S + 1
 
 
+def test_the_detector_sees_a_newcomer_again_at_once():
+    scene = Scene((0, 9, 50), (0.2, 9, 250))
+    results = scene.run(scene.follower(5), 20)
+    assert ids(results) == [[1]] * 10 + [[1, None]] + [[1, 2]] * 9
+    assert scene.detected == [0, 5, 10, 11, 15]
+
+
+def test_a_false_alarm_is_there_for_one_frame_and_has_no_id():
+    scene = Scene((0, 9, 50), (10 / 30, 11 / 30, 250))
+    results = scene.run(scene.follower(5), 20)
+    assert ids(results) == [[1]] * 10 + [[1, None]] + [[1]] * 9
+
+
 def test_an_empty_scene_is_detected_by_turns_only():
     scene = Scene()
     assert ids(scene.run(scene.follower(5), 30)) == [[]] * 30

@@ -46,9 +46,29 @@ def ids(poses):
     return [pose.id for pose in poses]
 
 
-def test_ids_are_given_at_once_and_count_from_one():
+def test_whoever_is_in_the_first_frame_gets_an_id_at_once():
     assert ids(Tracker().update([walker(100), walker(400)], 0.0)) == [1, 2]
     assert Tracker().update([], 0.0) == ()
+
+
+@RATES
+def test_who_comes_later_gets_an_id_when_seen_again(fps):
+    tracker = Tracker()
+    tracker.update([walker(100)], 0.0)
+    for frame, newcomer in enumerate([None, 2, 2], start=1):
+        assert ids(tracker.update([walker(400), walker(100)], frame / fps)) == [newcomer, 1]
+
+
+@RATES
+def test_a_false_alarm_gets_no_number(fps):
+    tracker = Tracker()
+    tracker.update([walker(100)], 0.0)
+    assert ids(tracker.update([walker(100), walker(600)], 1 / fps)) == [1, None]
+    for frame in range(2, round(0.6 * fps) + 3):
+        assert ids(tracker.update([walker(100)], frame / fps)) == [1]
+    for newcomer in (None, 2):
+        frame += 1
+        assert ids(tracker.update([walker(600), walker(100)], frame / fps)) == [newcomer, 1]
 
 
 def test_everything_but_the_id_stays():
@@ -109,7 +129,7 @@ def test_short_gaps_are_bridged_and_long_ones_are_not(fps, gap_s, same):
     for t in 2 + times(fps, gap_s)[1:-1]:
         assert tracker.update([], t) == ()
     t = 2 + gap_s
-    assert ids(tracker.update([walker(100 + 100 * t, phase=t)], t)) == [1 if same else 2]
+    assert ids(tracker.update([walker(100 + 100 * t, phase=t)], t)) == [1 if same else None]
 
 
 @RATES
@@ -118,7 +138,8 @@ def test_a_false_alarm_passes_its_number_to_nobody(fps):
     assert ids(tracker.update([walker(100)], 0.0)) == [1]
     for t in times(fps, 0.6)[1:]:
         tracker.update([], t)
-    assert ids(tracker.update([walker(100)], 0.8)) == [2]
+    assert ids(tracker.update([walker(100)], 0.8)) == [None]
+    assert ids(tracker.update([walker(100)], 0.9)) == [2]
 
 
 def test_rare_frames_still_match():
@@ -131,13 +152,13 @@ def test_a_newcomer_does_not_take_over_a_neighbours_number():
     tracker = Tracker()
     tracker.update([walker(100), walker(600)], 0.0)
     found = tracker.update([walker(350), walker(602), walker(101)], 0.1)
-    assert ids(found) == [3, 2, 1]
+    assert ids(found) == [None, 2, 1]
 
 
 def test_someone_far_away_is_somebody_else():
     tracker = Tracker()
     tracker.update([walker(100)], 0.0)
-    assert ids(tracker.update([walker(700)], 0.1)) == [2]
+    assert ids(tracker.update([walker(700)], 0.1)) == [None]
 
 
 def test_boxes_alone_are_enough_to_follow():
@@ -221,7 +242,8 @@ def test_ids_are_unique_in_a_frame_and_the_order_of_poses_does_not_matter(scene,
         t += dt
         order = random.sample(range(len(people)), len(people))
         found = ids(straight.update(people, t))
-        assert len(set(found)) == len(found)
+        known = [i for i in found if i is not None]
+        assert len(set(known)) == len(known)
         assert ids(shuffled.update([people[i] for i in order], t)) == [found[i] for i in order]
         assert ids(again.update(people, t)) == found
 
