@@ -17,6 +17,9 @@ from rtpose.targets import partial_path
 _QUALITY = {".webp": [cv2.IMWRITE_WEBP_QUALITY, 90]}
 """OpenCV's own choice for WebP is lossless, which takes five times the bytes and three the time."""
 
+_HEIF = b"ftyp"
+"""From the fifth byte on, in files built of boxes as ISO/IEC 14496-12 describes them."""
+
 
 def read_picture(path: Path) -> Image | None:
     """A picture as (H, W, 3) uint8 BGR, upright; None where it is missing, broken or cut short."""
@@ -26,11 +29,19 @@ def read_picture(path: Path) -> Image | None:
         # tries to import pi_heif
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
         if image is None:
-            return None
+            return _read_heif(data) if data[4:8] == _HEIF else None
         _read_to_the_end(data)
     except (OSError, SyntaxError, ValueError, cv2.error):  # the last of sizes beyond its limit
         return None
     return image.astype(np.uint8, copy=False)
+
+
+def _read_heif(data: bytes) -> Image:
+    """An iPhone's photograph, upright as its file says; raises ValueError where it is broken."""
+    import pillow_heif  # not needed by most who read pictures
+
+    rgb = pillow_heif.open_heif(data).to_pillow().convert("RGB")
+    return np.ascontiguousarray(np.asarray(rgb, np.uint8)[..., ::-1])
 
 
 def _read_to_the_end(data: bytes) -> None:

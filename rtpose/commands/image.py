@@ -32,8 +32,11 @@ from rtpose.errors import RtposeError
 if TYPE_CHECKING:
     from rtpose.pose import Image
 
-SUFFIXES = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
-"""Of files in folders that are taken for pictures; all of them can be written, too."""
+_WRITTEN = (".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff")
+"""Of pictures that are written in the format they were read in; others become JPEG."""
+
+SUFFIXES = (*_WRITTEN, ".heic", ".heif")
+"""Of files in folders that are taken for pictures."""
 
 
 def image(
@@ -176,7 +179,7 @@ def name_targets(paths: list[Path], folder: Path) -> list[Path]:
         If two would get the same name, or one that of an input.
     """
     targets = [
-        folder / f"{p.stem}.pose{p.suffix if p.suffix.lower() in SUFFIXES else '.jpg'}"
+        folder / f"{p.stem}.pose{p.suffix if p.suffix.lower() in _WRITTEN else '.jpg'}"
         for p in paths
     ]
     # some file systems take large and small letters for the same

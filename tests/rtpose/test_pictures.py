@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import PIL.Image
+import pillow_heif
 import pytest
 
 from rtpose.errors import RtposeError
@@ -27,6 +28,27 @@ def test_pictures_missing_broken_or_cut_short(tmp_path: Path, ending: str):
     path.write_bytes(whole[: len(whole) * 2 // 3])
     assert read_picture(path) is None
     path.write_bytes(b"no picture at all")
+    assert read_picture(path) is None
+
+
+@pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
+def test_an_iphones_photographs_are_read_upright(mode: str, tmp_path: Path):
+    path = tmp_path / "a.heic"
+    picture = PIL.Image.new("RGB", (64, 32), (20, 90, 200))
+    picture.paste((230, 230, 230), (0, 0, 32, 32))
+    picture = picture.convert(mode)
+    turned = picture.getexif()
+    turned[0x0112] = 6  # EXIF's orientation: a quarter turn to the right shows it upright
+    pillow_heif.register_heif_opener()  # teaches Pillow to write them; reading does not need it
+    picture.save(path, quality=95, exif=turned.tobytes())
+    image = read_picture(path)
+    assert image is not None and image.shape == (64, 32, 3) and image.dtype == np.uint8
+    grey = 82  # of the other half: 0.299 R + 0.587 G + 0.114 B
+    np.testing.assert_allclose(image[16, 16].astype(int), 230, atol=8)
+    other = (grey,) * 3 if mode == "L" else (200, 90, 20)
+    np.testing.assert_allclose(image[48, 16].astype(int), other, atol=8)
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-40])
     assert read_picture(path) is None
 
 
