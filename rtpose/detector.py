@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -13,60 +13,18 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rtpose import same_people
-from rtpose.cache import network_hash
-from rtpose.cpu_precision import (
-    ask_once,
-    check_precision,
-    possible_precisions,
-    time_precisions,
-    worthwhile,
-)
-from rtpose.cuda_graph import CudaGraph
+from rtpose.detections import LIMIT, OVERLAP, Detections, read_detections, to_input
 from rtpose.errors import RtposeError, first_line
-from rtpose.letterbox import (
-    Letterbox,
-    boxes_to_image,
-    clip_boxes,
-    letterbox_image,
-    plan_letterbox,
-)
+from rtpose.letterbox import plan_letterbox
 from rtpose.offline import import_ultralytics
-from rtpose.on_device import Picture, letterbox_frames, own_stream, read_people, upload
-from rtpose.openvino_model import compile_for_cpu, convert, why_no_openvino
-from rtpose.photographs import photographed_people
-from rtpose.pose import FloatArray
-from rtpose.quantised import Range, quantise
-from rtpose.same_people import Agreement, compare_people
+from rtpose.on_device import Picture, own_stream
+from rtpose.openvino_model import why_no_openvino
+from rtpose.person_network import on_openvino, on_torch
+from rtpose.quantised import Range
 from rtpose.shipped import shipped_detector
-from rtpose.yolo import PersonNetwork, load_model, read_predictions, suppress_overlaps
+from rtpose.yolo import PersonNetwork, load_model
 
 log = logging.getLogger(__name__)
-
-OVERLAP = 0.6
-"""Intersection over union above which two boxes are one person.
-
-ultralytics' 0.7 leaves doubles on people in motion; its older 0.45 loses people who stand close.
-"""
-
-_MOST_GRAPHS = 4
-"""Shapes of pictures whose detection is recorded on a GPU."""
-
-_CHECKED_AT = 416
-"""Longer side at which precisions are compared: the shipped detector's own. How numbers are rounded
-does not depend on it."""
-
-_VERDICT = "agreement.json"
-
-LIMIT = 100
-"""Most people in one picture; COCO's own limit."""
-
-Detections = tuple[FloatArray, FloatArray]
-"""Boxes (N, 4) float32 xyxy in pixels of the picture, counted from its edges and inside it, and
-scores (N,) float32 from 0 to 1, best first."""
-
-Predict = Callable[[Tensor], Tensor]
-"""Pictures (B, H, W, 3) uint8 BGR to raw predictions (B, 65, A); see `PersonNetwork`."""
 
 
 class Detector(Protocol):
@@ -208,9 +166,9 @@ class PersonDetector(Detector):
                 raise RtposeError(f"the openvino detector runs on cpu, not on {device}")
             if (fault := why_no_openvino()) is not None:
                 raise RtposeError(f"the openvino detector: {fault}")
-            self._predict, self.precision = _openvino(model, ranges, precision, threads)
+            self._predict, self.precision = on_openvino(model, ranges, precision, threads)
         elif engine == "torch":
-            self._predict, self.precision = _torch(PersonNetwork(model).eval(), device, precision)
+            self._predict, self.precision = on_torch(PersonNetwork(model).eval(), device, precision)
         else:
             raise RtposeError(f"unknown detector engine {engine}: choose openvino or torch")
         self.name = f"person-yolo11n ({engine})"
@@ -235,8 +193,8 @@ class PersonDetector(Detector):
         height, width = images[0].shape[:2]
         plan = plan_letterbox(height, width, self.size)
         with torch.inference_mode(), own_stream(self.device):
-            raw = self._predict(_to_input(images, plan, self.device))
-            return [_read(one, plan, confidence, overlap) for one in raw]
+            raw = self._predict(to_input(images, plan, self.device))
+            return [read_detections(one, plan, confidence, overlap) for one in raw]
 
 
 class UltralyticsDetector(Detector):
@@ -295,31 +253,6 @@ class UltralyticsDetector(Detector):
         return found
 
 
-def _read(raw: Tensor, plan: Letterbox, confidence: float, overlap: float) -> Detections:
-    """Detections from one picture's raw predictions; from a GPU only the few that count come."""
-    if raw.device.type == "cpu":
-        boxes, scores = read_predictions(raw, plan.size, confidence)
-        kept = suppress_overlaps(boxes, scores, overlap)[:LIMIT]
-        boxes, scores = boxes[kept], scores[kept]
-    else:
-        found: FloatArray = read_people(raw, plan.size, overlap, limit=LIMIT).cpu().numpy()
-        found = found[found[:, 4] >= confidence]
-        boxes, scores = found[:, :4], found[:, 4]
-    boxes = clip_boxes(boxes_to_image(boxes, plan), *plan.image)
-    # A box that lies wholly in the padding has nothing left after clipping.
-    some = (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-    return boxes[some], scores[some]
-
-
-def _to_input(images: Sequence[Picture], plan: Letterbox, device: str) -> Tensor:
-    if device == "cpu":
-        host = [letterbox_image(np.asarray(image), plan) for image in images]
-        return torch.from_numpy(np.stack(host))
-    # Resized where it is needed: the host has better things to do, and sends the frame but once.
-    frames = [image if isinstance(image, Tensor) else upload(image, device) for image in images]
-    return letterbox_frames(torch.stack(frames), plan)
-
-
 def _default_engine(device: str) -> str:
     if device != "cpu":
         return "torch"
@@ -333,144 +266,6 @@ def _default_engine(device: str) -> str:
 def _say_slower(fault: str) -> None:
     """Once for each fault: a process may load several detectors."""
     log.warning("%s. Finding people with PyTorch, which is slower", fault)
-
-
-def _torch(network: nn.Module, device: str, precision: str | None) -> tuple[Predict, str]:
-    types = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    precision = precision or ("fp16" if device.startswith("cuda") else "fp32")
-    if precision not in types:
-        raise RtposeError(f"unknown precision {precision}: choose one of {', '.join(types)}")
-    # as its input lies in memory: else every convolution would turn its weights round first
-    placed: Predict = network.to(device, types[precision], memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return (_recorded(placed, device) if device.startswith("cuda") else placed), precision
-
-
-def _recorded(network: Predict, device: str) -> Predict:
-    """The network with its two hundred launches made one: else the host would hold up the GPU.
-
-    A video has pictures of one shape; of the many that a folder of photographs has, all but the
-    first few run as they are. So do all where recording fails.
-    """
-    graphs: dict[tuple[int, ...], CudaGraph] = {}
-    most = _MOST_GRAPHS
-    pool = torch.cuda.graph_pool_handle()
-
-    def predict(pictures: Tensor) -> Tensor:
-        nonlocal most
-        shape = tuple(pictures.shape)
-        if shape not in graphs:
-            if len(graphs) >= most:
-                return network(pictures)
-            try:
-                with torch.cuda.device(device):
-                    graphs[shape] = CudaGraph(network, pictures, pool)
-            except RuntimeError as error:
-                # also for lack of memory: without a recording less is needed, and where that is
-                # still too much the network itself says so
-                log.warning(
-                    "detector: its work cannot be recorded as a CUDA graph (%s). Going on without, "
-                    "which is slower",
-                    first_line(error),
-                )
-                graphs.clear()
-                most = 0
-                return network(pictures)
-        return graphs[shape](pictures)
-
-    return predict
-
-
-def _openvino(
-    model: nn.Module, ranges: Mapping[str, Range], precision: str | None, threads: int | None
-) -> tuple[Predict, str]:
-    rounded, exact = (PersonNetwork(m).eval() for m in (quantise(model, ranges), model))
-
-    def graph_in(precision: str) -> Any:
-        example = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
-        return convert(rounded if precision == "int8" else exact, example, (-1, -1, -1, 3))
-
-    def predict_in(precision: str) -> Predict:
-        graph = graph_in(precision)
-        requests: dict[tuple[int, ...], Any] = {}
-
-        def predict(pictures: Tensor) -> Tensor:
-            shape = tuple(pictures.shape)
-            if shape not in requests:
-                # a video has only one
-                requests[shape] = compile_for_cpu(graph, precision, shape=shape, threads=threads)
-            return torch.from_numpy(requests[shape].infer([pictures.numpy()])[0])
-
-        return predict
-
-    if precision is None:
-        precision = _quickest(network_hash(rounded), bool(ranges), graph_in, predict_in)
-    check_precision(precision)
-    if precision == "int8" and not ranges:
-        raise RtposeError(
-            "this detector's inputs were never measured for int8: run python -m training quantise"
-        )
-    return predict_in(precision), precision
-
-
-def _quickest(
-    network: str,
-    measured: bool,
-    graph_in: Callable[[str], Any],
-    predict_in: Callable[[str], Predict],
-) -> str:
-    """The quickest precision in which the people are those of float32."""
-    possible = possible_precisions(measured=measured)
-    if len(possible) == 1:
-        return possible[0]
-    pixels = np.zeros((1, 320, 320, 3), np.uint8)
-
-    def compile_in(precision: str) -> Any:
-        return compile_for_cpu(graph_in(precision), precision, shape=pixels.shape)
-
-    seconds = time_precisions(network, possible, compile_in, pixels)
-    while (chosen := worthwhile(seconds)) != "fp32":
-        found = _agreement(network, chosen, predict_in)
-        if found.holds:
-            break
-        log.warning(
-            "detector: in %s the people found are not those of fp32 (%s): using the next, which is "
-            "slower",
-            chosen,
-            found,
-        )
-        del seconds[chosen]
-    return chosen
-
-
-def _agreement(network: str, precision: str, predict_in: Callable[[str], Predict]) -> Agreement:
-    """How the people found compare with float32's; asked once for this network and processor."""
-    question = {
-        "agreement": precision,
-        "recipe": same_people.RECIPE,
-        "network": network,
-        "size": str(_CHECKED_AT),
-    }
-    return ask_once(
-        Agreement, _VERDICT, question, lambda: _compare(predict_in("fp32"), predict_in(precision))
-    )
-
-
-@torch.inference_mode()
-def _compare(exact: Predict, other: Predict) -> Agreement:
-    """Ask both about photographs of people."""
-    found: tuple[list[Detections], list[Detections]] = [], []
-    finite = True
-    # lower than where people must be found by both, by what their scores may differ
-    least = same_people.SURE - same_people.MOST_APART
-    for image, _ in photographed_people():
-        height, width = image.shape[:2]
-        plan = plan_letterbox(height, width, _CHECKED_AT)
-        pictures = _to_input([image], plan, "cpu")
-        for predict, people in zip((exact, other), found, strict=True):
-            (raw,) = predict(pictures)
-            finite = finite and bool(torch.isfinite(raw).all())
-            people.append(_read(raw, plan, least, OVERLAP))
-    return compare_people(*found, finite=finite)
 
 
 def _find(which: str | Path) -> Path:

@@ -1,0 +1,200 @@
+"""A person network on this machine: what computes it, in which precision, and how.
+
+On CPUs the quickest precision in which the people found are those of float32, timed and compared
+once (`rtpose.cpu_precision`, `rtpose.same_people`).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from rtpose import same_people
+from rtpose.cache import network_hash
+from rtpose.cpu_precision import (
+    ask_once,
+    check_precision,
+    possible_precisions,
+    time_precisions,
+    worthwhile,
+)
+from rtpose.cuda_graph import CudaGraph
+from rtpose.detections import OVERLAP, Detections, read_detections, to_input
+from rtpose.errors import RtposeError, first_line
+from rtpose.letterbox import plan_letterbox
+from rtpose.openvino_model import compile_for_cpu, convert
+from rtpose.photographs import photographed_people
+from rtpose.quantised import Range, quantise
+from rtpose.same_people import Agreement, compare_people
+from rtpose.yolo import PersonNetwork
+
+log = logging.getLogger(__name__)
+
+_MOST_GRAPHS = 4
+"""Shapes of pictures whose detection is recorded on a GPU."""
+
+_CHECKED_AT = 416
+"""Longer side at which precisions are compared: the shipped detector's own. How numbers are rounded
+does not depend on it."""
+
+_VERDICT = "agreement.json"
+
+Predict = Callable[[Tensor], Tensor]
+"""Pictures (B, H, W, 3) uint8 BGR to raw predictions (B, 65, A); see `PersonNetwork`."""
+
+
+def on_torch(network: nn.Module, device: str, precision: str | None) -> tuple[Predict, str]:
+    """Run by PyTorch; and the precision, fp16 on CUDA and fp32 elsewhere where none is named.
+
+    Raises
+    ------
+    RtposeError
+        If the precision is unknown.
+    """
+    types = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+    precision = precision or ("fp16" if device.startswith("cuda") else "fp32")
+    if precision not in types:
+        raise RtposeError(f"unknown precision {precision}: choose one of {', '.join(types)}")
+    # as its input lies in memory: else every convolution would turn its weights round first
+    placed: Predict = network.to(device, types[precision], memory_format=torch.channels_last)  # type: ignore[call-overload]
+    return (_recorded(placed, device) if device.startswith("cuda") else placed), precision
+
+
+def _recorded(network: Predict, device: str) -> Predict:
+    """The network with its two hundred launches made one: else the host would hold up the GPU.
+
+    A video has pictures of one shape; of the many that a folder of photographs has, all but the
+    first few run as they are. So do all where recording fails.
+    """
+    graphs: dict[tuple[int, ...], CudaGraph] = {}
+    most = _MOST_GRAPHS
+    pool = torch.cuda.graph_pool_handle()
+
+    def predict(pictures: Tensor) -> Tensor:
+        nonlocal most
+        shape = tuple(pictures.shape)
+        if shape not in graphs:
+            if len(graphs) >= most:
+                return network(pictures)
+            try:
+                with torch.cuda.device(device):
+                    graphs[shape] = CudaGraph(network, pictures, pool)
+            except RuntimeError as error:
+                # also for lack of memory: without a recording less is needed, and where that is
+                # still too much the network itself says so
+                log.warning(
+                    "detector: its work cannot be recorded as a CUDA graph (%s). Going on without, "
+                    "which is slower",
+                    first_line(error),
+                )
+                graphs.clear()
+                most = 0
+                return network(pictures)
+        return graphs[shape](pictures)
+
+    return predict
+
+
+def on_openvino(
+    model: nn.Module, ranges: Mapping[str, Range], precision: str | None, threads: int | None
+) -> tuple[Predict, str]:
+    """Run by OpenVINO on the CPU; and the precision, chosen where none is named.
+
+    Raises
+    ------
+    RtposeError
+        If the precision is unknown, or takes ranges that were never measured.
+    """
+    rounded, exact = (PersonNetwork(m).eval() for m in (quantise(model, ranges), model))
+
+    def graph_in(precision: str) -> Any:
+        example = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
+        return convert(rounded if precision == "int8" else exact, example, (-1, -1, -1, 3))
+
+    def predict_in(precision: str) -> Predict:
+        graph = graph_in(precision)
+        requests: dict[tuple[int, ...], Any] = {}
+
+        def predict(pictures: Tensor) -> Tensor:
+            shape = tuple(pictures.shape)
+            if shape not in requests:
+                # a video has only one
+                requests[shape] = compile_for_cpu(graph, precision, shape=shape, threads=threads)
+            return torch.from_numpy(requests[shape].infer([pictures.numpy()])[0])
+
+        return predict
+
+    if precision is None:
+        precision = _quickest(network_hash(rounded), bool(ranges), graph_in, predict_in)
+    check_precision(precision)
+    if precision == "int8" and not ranges:
+        raise RtposeError(
+            "this detector's inputs were never measured for int8: run python -m training quantise"
+        )
+    return predict_in(precision), precision
+
+
+def _quickest(
+    network: str,
+    measured: bool,
+    graph_in: Callable[[str], Any],
+    predict_in: Callable[[str], Predict],
+) -> str:
+    """The quickest precision in which the people are those of float32."""
+    possible = possible_precisions(measured=measured)
+    if len(possible) == 1:
+        return possible[0]
+    pixels = np.zeros((1, 320, 320, 3), np.uint8)
+
+    def compile_in(precision: str) -> Any:
+        return compile_for_cpu(graph_in(precision), precision, shape=pixels.shape)
+
+    seconds = time_precisions(network, possible, compile_in, pixels)
+    while (chosen := worthwhile(seconds)) != "fp32":
+        found = _agreement(network, chosen, predict_in)
+        if found.holds:
+            break
+        log.warning(
+            "detector: in %s the people found are not those of fp32 (%s): using the next, which is "
+            "slower",
+            chosen,
+            found,
+        )
+        del seconds[chosen]
+    return chosen
+
+
+def _agreement(network: str, precision: str, predict_in: Callable[[str], Predict]) -> Agreement:
+    """How the people found compare with float32's; asked once for this network and processor."""
+    question = {
+        "agreement": precision,
+        "recipe": same_people.RECIPE,
+        "network": network,
+        "size": str(_CHECKED_AT),
+    }
+    return ask_once(
+        Agreement, _VERDICT, question, lambda: _compare(predict_in("fp32"), predict_in(precision))
+    )
+
+
+@torch.inference_mode()
+def _compare(exact: Predict, other: Predict) -> Agreement:
+    """Ask both about photographs of people."""
+    found: tuple[list[Detections], list[Detections]] = [], []
+    finite = True
+    # lower than where people must be found by both, by what their scores may differ
+    least = same_people.SURE - same_people.MOST_APART
+    for image, _ in photographed_people():
+        height, width = image.shape[:2]
+        plan = plan_letterbox(height, width, _CHECKED_AT)
+        pictures = to_input([image], plan, "cpu")
+        for predict, people in zip((exact, other), found, strict=True):
+            (raw,) = predict(pictures)
+            finite = finite and bool(torch.isfinite(raw).all())
+            people.append(read_detections(raw, plan, least, OVERLAP))
+    return compare_people(*found, finite=finite)
