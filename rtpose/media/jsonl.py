@@ -19,9 +19,10 @@ class JsonlWriter:
             {"id": 1, "score": 0.93, "box": [x0, y0, x1, y1],
              "joints": {"right_ankle": [x, y, score], ...}}]}
 
-    ``id`` is null before tracking. Coordinates are pixels of the frame, rounded to hundredths,
-    scores to four digits, times to microseconds. Every line is complete when it is written, so
-    the file is under its final name from the start and stays there whatever happens after.
+    ``id`` is null before tracking, and in the first frame of somebody who comes later than others.
+    Coordinates are pixels of the frame, rounded to hundredths, scores to four digits, times to
+    microseconds. Every line is complete when it is written, so the file is under its final name
+    from the start and stays there whatever happens after.
 
     Parameters
     ----------
