@@ -124,7 +124,7 @@ def test_people_too_small_for_the_detectors_own_size_are_found_at_a_larger_one()
 def test_stage_threads_are_those_of_the_detector_and_of_a_single_crop(
     monkeypatch: pytest.MonkeyPatch, bus: Image
 ):
-    asked: dict[str, list[int | None]] = {"detector": [], "engines.openvino": []}
+    asked: dict[str, list[int | None]] = {"person_network": [], "engines.openvino": []}
     for module, threads_asked in asked.items():
 
         def spy(*args: Any, seen: list[int | None] = threads_asked, **options: Any) -> Any:
@@ -134,7 +134,7 @@ def test_stage_threads_are_those_of_the_detector_and_of_a_single_crop(
         monkeypatch.setattr(f"rtpose.{module}.compile_for_cpu", spy)
     poses = load_estimator(engine="openvino", stage_threads=1)(bus)
     # before, where it is not in the cache: precisions are timed, and compared
-    assert asked["detector"][-1] == 1
+    assert asked["person_network"][-1] == 1
     # any number of crops, then one
     assert asked["engines.openvino"][-2:] == [None, 1]
     others = load_estimator(engine="openvino")(bus)
