@@ -50,9 +50,9 @@ class VideoFile:
     """A video file or stream as upright frames, in order, at constant memory; read once.
 
     Opening decodes the first picture, so a file that opens has one. HDR in PQ comes in the standard
-    range, and `info` says so. Times come from the file's
-    timestamps, counted from the first picture; a missing timestamp is the last one plus a
-    frame's length, one that does not grow is the last one plus a tick.
+    range, and `info` says so. Times come from the file's timestamps, counted from the first
+    picture; a missing timestamp is the last one plus a frame's length, one that does not grow is
+    the last one plus a tick.
 
     Parameters
     ----------
