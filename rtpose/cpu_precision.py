@@ -8,6 +8,7 @@ long again, and eight bits about half as long.
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,9 +22,15 @@ from rtpose.cache import discard, keep, read_entry, read_verdict
 from rtpose.errors import RtposeError, first_line
 from rtpose.openvino_model import capabilities, processor
 
+log = logging.getLogger(__name__)
+
 
 class Verdict(Protocol):
-    """What can be kept as JSON."""
+    """Whether a precision's answers are float32's, as a dataclass that can be kept as JSON."""
+
+    @property
+    def holds(self) -> bool:
+        """Whether they are."""
 
     def to_dict(self) -> dict[str, float]:
         """Its attributes."""
@@ -131,6 +138,36 @@ def _read_seconds(text: bytes, precisions: Sequence[str]) -> dict[str, float]:
         return {name: float(seconds[name]) for name in precisions}
     except (KeyError, TypeError) as error:
         raise ValueError(f"no seconds: {error}") from error
+
+
+def quickest_that_agrees(
+    seconds: Mapping[str, float], who: str, answers: str, compare: Callable[[str], Verdict]
+) -> str:
+    """The quickest precision whose answers are float32's; of those that are not it is said.
+
+    Parameters
+    ----------
+    seconds : mapping of str to float
+        From `time_precisions`.
+    who, answers : str
+        For the message: whose answers, and what they are.
+    compare : callable
+        From a precision to what its answers are beside float32's. float32 itself is not asked.
+    """
+    left = dict(seconds)
+    while (chosen := worthwhile(left)) != "fp32":
+        found = compare(chosen)
+        if found.holds:
+            break
+        log.warning(
+            "%s: in %s %s are not those of fp32 (%s): using the next, which is slower",
+            who,
+            chosen,
+            answers,
+            found,
+        )
+        del left[chosen]
+    return chosen
 
 
 def ask_once(kind: type[V], file: str, question: Mapping[str, str], ask: Callable[[], V]) -> V:

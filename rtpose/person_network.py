@@ -20,8 +20,8 @@ from rtpose.cpu_precision import (
     ask_once,
     check_precision,
     possible_precisions,
+    quickest_that_agrees,
     time_precisions,
-    worthwhile,
 )
 from rtpose.cuda_graph import CudaGraph
 from rtpose.detections import OVERLAP, Detections, read_detections, to_input
@@ -155,18 +155,12 @@ def _quickest(
         return compile_for_cpu(graph_in(precision), precision, shape=pixels.shape)
 
     seconds = time_precisions(network, possible, compile_in, pixels)
-    while (chosen := worthwhile(seconds)) != "fp32":
-        found = _agreement(network, chosen, predict_in)
-        if found.holds:
-            break
-        log.warning(
-            "detector: in %s the people found are not those of fp32 (%s): using the next, which is "
-            "slower",
-            chosen,
-            found,
-        )
-        del seconds[chosen]
-    return chosen
+    return quickest_that_agrees(
+        seconds,
+        "detector",
+        "the people found",
+        lambda precision: _agreement(network, precision, predict_in),
+    )
 
 
 def _agreement(network: str, precision: str, predict_in: Callable[[str], Predict]) -> Agreement:

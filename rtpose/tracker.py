@@ -86,7 +86,7 @@ class Tracker:
         self._min_joint_score = min_joint_score
         self._tracks: tuple[_Track, ...] = ()
         self._next_id = 1
-        self._time_s = -np.inf
+        self._time_s = np.inf  # so that the first frame begins as one does after a jump back
 
     def update(self, poses: Sequence[Pose], time_s: float) -> tuple[Pose, ...]:
         """Take the poses of one frame, give them back in the same order with their ids.
@@ -111,10 +111,9 @@ class Tracker:
         """
         if not np.isfinite(time_s):
             raise ValueError(f"the time of a frame must be finite, not {time_s}")
-        begins = not np.isfinite(self._time_s)
-        if time_s < self._time_s - self._max_gap_s:
+        begins = time_s < self._time_s - self._max_gap_s
+        if begins:
             self._tracks = ()
-            begins = True
         else:
             time_s = max(time_s, self._time_s)
         self._time_s = time_s

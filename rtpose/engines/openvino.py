@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 import numpy as np
@@ -15,8 +14,8 @@ from rtpose.cpu_precision import (
     ask_once,
     check_precision,
     possible_precisions,
+    quickest_that_agrees,
     time_precisions,
-    worthwhile,
 )
 from rtpose.engines import parity
 from rtpose.engines.base import no_heatmaps
@@ -27,8 +26,6 @@ from rtpose.errors import RtposeError
 from rtpose.heatmaps import HeatmapNetwork
 from rtpose.openvino_model import compile_for_cpu, convert
 from rtpose.quantised import quantise
-
-log = logging.getLogger(__name__)
 
 FEW = 2
 """Crops that the threads for few take one after the other.
@@ -87,21 +84,13 @@ class OpenVinoEngine:
             return compile_for_cpu(self._graph(networks[name]), name, shape=pixels.shape)
 
         seconds = time_precisions(network_hash(networks[names[-1]]), names, compile_in, pixels)
-        while True:
-            name = worthwhile(seconds)
+
+        def compare(name: str) -> Parity:
             self._use(name, networks[name])
-            if name == "fp32":
-                return
-            found = self._parity(networks[name])
-            if found.holds:
-                return
-            log.warning(
-                "openvino: in %s the answers are not those of fp32 (%s): using the next, which is "
-                "slower",
-                name,
-                found,
-            )
-            del seconds[name]
+            return self._parity(networks[name])
+
+        if quickest_that_agrees(seconds, "openvino", "the answers", compare) == "fp32":
+            self._use("fp32", networks["fp32"])
 
     @torch.inference_mode()
     def __call__(self, crops: Tensor) -> Tensor:
