@@ -73,21 +73,27 @@ class Muon(torch.optim.Optimizer):
     @torch.no_grad()
     def step(self, closure: Any = None) -> None:  # type: ignore[override]
         """Apply one update."""
+        # each operation for all weights at once: on a GPU a launch for each of hundreds would
+        # take as long as a step
         for group in self.param_groups:
-            alike: dict[tuple[int, int], list[tuple[Tensor, Tensor]]] = defaultdict(list)
-            for weight in group["params"]:
-                if weight.grad is None:
-                    continue
-                gradient = weight.grad.reshape(len(weight), -1)
-                state = self.state[weight]
-                if not state:
-                    state["average"] = torch.zeros_like(gradient)
-                average = state["average"].lerp_(gradient, 1 - group["momentum"])
-                ahead = gradient.lerp(average, group["momentum"])
-                alike[ahead.shape[0], ahead.shape[1]].append((weight, ahead))
-            for shape, pairs in alike.items():
-                updates = orthogonalise(torch.stack([ahead for _, ahead in pairs]))
-                rate = group["lr"] * _MATCH_ADAM * max(shape) ** 0.5
-                for (weight, _), update in zip(pairs, updates.float(), strict=True):
-                    weight.mul_(1 - group["lr"] * group["weight_decay"])
-                    weight.add_(update.reshape(weight.shape), alpha=-rate)
+            weights = [weight for weight in group["params"] if weight.grad is not None]
+            if not weights:
+                continue
+            gradients = [weight.grad.reshape(len(weight), -1) for weight in weights]
+            for weight, gradient in zip(weights, gradients, strict=True):
+                if not self.state[weight]:
+                    self.state[weight]["average"] = torch.zeros_like(gradient)
+            averages = [self.state[weight]["average"] for weight in weights]
+            torch._foreach_lerp_(averages, gradients, 1 - group["momentum"])
+            ahead = torch._foreach_lerp(gradients, averages, group["momentum"])
+            torch._foreach_mul_(weights, 1 - group["lr"] * group["weight_decay"])
+            alike: dict[torch.Size, list[int]] = defaultdict(list)
+            for i, matrix in enumerate(ahead):
+                alike[matrix.shape].append(i)
+            for shape, those in alike.items():
+                updates = orthogonalise(torch.stack([ahead[i] for i in those])).float()
+                torch._foreach_add_(
+                    [weights[i] for i in those],
+                    [u.reshape(weights[i].shape) for i, u in zip(those, updates, strict=True)],
+                    alpha=-group["lr"] * _MATCH_ADAM * max(shape) ** 0.5,
+                )
