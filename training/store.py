@@ -9,7 +9,10 @@ from __future__ import annotations
 import hashlib
 import json
 import logging
+import os
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +33,9 @@ STORE_SIDE = 256
 
 STORE_MARGIN = 1.5
 """Stored square over the longer side of the box."""
+
+_THREADS, _AT_ONCE = os.cpu_count(), 256
+"""Of those that cut pictures, and pictures whose people wait in memory to be written."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -128,19 +134,26 @@ def _cut(people: People, pictures: Path, path: Path) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_suffix(".partial")
     shape = (len(people), 3, STORE_SIDE, STORE_SIDE)
+
+    def cut_picture(rows: list[int]) -> NDArray[np.uint8] | None:
+        image = _read(people, rows[0], pictures)
+        return None if image is None else cut_crops(image, squares[rows], STORE_SIDE)
+
     # rows are written one after the other, without gaps for people whose picture cannot be read
     out = np.lib.format.open_memmap(partial, mode="w+", dtype=np.uint8, shape=shape)
     bad: set[str] = set()
-    name, image, row = "", None, 0
-    for i, picture in enumerate(track(people.pictures, "cutting out people")):
-        if picture != name:
-            name = picture
-            image = _read(people, i, pictures)
-        if image is None:
-            bad.add(name)
-            continue
-        out[row] = cut_crops(image, squares[i : i + 1], STORE_SIDE)[0]
-        row += 1
+    row = 0
+    # neighbours are of the same picture, which is read once
+    each = [list(same) for _, same in groupby(range(len(people)), people.pictures.__getitem__)]
+    with ThreadPoolExecutor(_THREADS) as pool:
+        for some in track(range(0, len(each), _AT_ONCE), "cutting out people"):
+            those = each[some : some + _AT_ONCE]
+            for rows, crops in zip(those, pool.map(cut_picture, those), strict=True):
+                if crops is None:
+                    bad.add(people.pictures[rows[0]])
+                    continue
+                out[row : row + len(crops)] = crops
+                row += len(crops)
     if not row:
         partial.unlink()
         raise RtposeError(f"{pictures}: none of {len(bad)} pictures can be used, e.g. {min(bad)}")
