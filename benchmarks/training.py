@@ -26,6 +26,7 @@ from rtpose.engines.select import select_device
 from rtpose.skeleton import BODY21
 from training.batches import Batch, crops_reader, stream_batches
 from training.config import TrainConfig, read_config
+from training.on_gpu import made_beside, recorded
 from training.optimisers import make_optimisers
 from training.parallel import Processes
 from training.store import STORE_SIDE, Store
@@ -63,6 +64,10 @@ def measure(
     optimisers = make_optimisers(network, config.optimiser)
     alone = Processes(0, 1, device)
     every_stack = alone.every_stack(network)
+    on_gpu = device.startswith("cuda")
+    if on_gpu:
+        example = torch.zeros(config.batch, 3, size, size, dtype=torch.uint8, device=device)
+        every_stack = recorded(network, example.contiguous(memory_format=torch.channels_last))
 
     def train(batches: Iterator[Batch]) -> None:
         for _ in range(steps):
@@ -85,6 +90,8 @@ def measure(
         crops_of = crops_reader(store, device)
         for _ in range(rounds):
             stream = stream_batches(store, crops_of, skeleton, config, 0, size)
+            if on_gpu:
+                stream = made_beside(stream, device)
             batch = next(stream)
             train_step(network, optimisers, batch, config, alone, every_stack)
             found["batches alone"].append(rate(drain, stream))

@@ -26,6 +26,7 @@ from torch.nn.parallel import DistributedDataParallel
 from rtpose.engines.select import select_device
 from rtpose.errors import RtposeError
 from rtpose.network import DCHourglass
+from training.on_gpu import EveryStack
 
 _PATIENCE = datetime.timedelta(hours=3)
 """How long the others wait for the first process, which alone cuts crops and evaluates."""
@@ -68,7 +69,7 @@ class Processes:
             return network.every_stack
         if torch.device(self.device).type == "cuda":
             nn.SyncBatchNorm.convert_sync_batchnorm(network)  # type: ignore[no-untyped-call]
-        return DistributedDataParallel(_EveryStack(network))
+        return DistributedDataParallel(EveryStack(network))
 
     def mean(self, value: Tensor) -> Tensor:
         """The mean of a number over the processes, without gradient."""
@@ -147,14 +148,3 @@ def join_processes(device: str) -> Iterator[Processes]:
         yield processes
     finally:
         distributed.destroy_process_group()
-
-
-class _EveryStack(nn.Module):
-    """DistributedDataParallel only watches `forward`."""
-
-    def __init__(self, network: DCHourglass) -> None:
-        super().__init__()
-        self.network = network
-
-    def forward(self, pictures: Tensor) -> list[Tensor]:
-        return self.network.every_stack(pictures)
