@@ -32,6 +32,7 @@ from training.live import live_table, log_progress
 from training.parallel import ALONE, Processes
 from training.run import RunFolder
 from training.sheets import batch_sheet, even_rows, predictions_sheet, worst_rows
+from training.shrink import shrink
 from training.store import open_store
 from training.teacher import Teachers
 from training.train import Pace, Progress, train
@@ -132,6 +133,7 @@ def fit(
             "scores": json.dumps({f"PCK@0.2 {k}": round(v, 2) for k, v in scores.items()}),
             "license": "AGPL-3.0-or-later",
         }
+        shrink(network)  # half precision, in which it is written, may not hold it as it is
         save_checkpoint(folder.best, Checkpoint(network, skeleton, size, about=about))
 
     if processes.first:

@@ -24,7 +24,6 @@ from training.on_gpu import made_beside, recorded
 from training.optimisers import learning_rate, make_optimisers
 from training.parallel import ALONE, Processes
 from training.run import RunFolder
-from training.shrink import shrink
 from training.store import Store
 from training.teacher import Lesson, Teachers, teach
 
@@ -146,7 +145,6 @@ def settle(average: DCHourglass, pictures: Iterator[Tensor]) -> DCHourglass:
 
     The mean of the statistics that the network had on its way is not that: at a high rate the
     loss of one and the same average was 13.86 with it and 13.15 with its own, PCK@0.2 62 and 75.
-    Its numbers fit half precision, see `training.shrink`.
 
     Parameters
     ----------
@@ -157,7 +155,6 @@ def settle(average: DCHourglass, pictures: Iterator[Tensor]) -> DCHourglass:
     """
     settled = copy.deepcopy(average)
     update_bn(islice(pictures, _SETTLING_BATCHES), settled)
-    shrink(settled)
     return settled
 
 
