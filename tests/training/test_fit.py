@@ -3,13 +3,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
+from rtpose.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from rtpose.datasets.coco import read_coco
 from rtpose.datasets.people import People
 from rtpose.errors import RtposeError
+from rtpose.network import Architecture, DCHourglass
 from rtpose.skeleton import BODY21
-from training.config import DataConfig
-from training.fit import check_sources, measured_sources
+from training.config import DataConfig, TrainConfig, parse
+from training.fit import check_sources, fit, measured_sources
+from training.run import RunFolder
 
 
 @pytest.fixture()
@@ -45,3 +49,23 @@ def test_who_can_be_scored_is_known_before_training(people: People):
     labelled[:, hip] = False
     with pytest.raises(RtposeError, match="nobody to choose weights by"):
         measured_sources(replace(people, labelled=np.array(labelled)), BODY21)
+
+
+def test_numbers_beyond_half_precision_are_kept(drawn_people: Path, tmp_path: Path):
+    """A network whose last features grew so large is written."""
+    settings = {
+        "network": {"stacks": 1, "channels": 8, "depth": 2},
+        "batch": 4,
+        "phases": [{"size": 64, "images": 4}],
+        "optimiser": {"rate": 0.0, "warmup_steps": 1},
+    }
+    config = parse(TrainConfig, settings, "large")
+    network = DCHourglass(Architecture(1, 8, len(BODY21), depth=2))
+    with torch.no_grad():
+        network.features[0][1].weight *= 10_000  # type: ignore[index]
+    save_checkpoint(tmp_path / "start.safetensors", Checkpoint(network, BODY21, 64))
+    folder = RunFolder(tmp_path / "run")
+    fit(config, drawn_people, folder, False, tmp_path / "start.safetensors")
+    kept = load_checkpoint(folder.best).network
+    assert kept.features[0][1].weight.abs().max() < 100  # type: ignore[index,union-attr,operator]
+    assert all(tensor.isfinite().all() for tensor in kept.state_dict().values())
