@@ -66,8 +66,7 @@ def measure(
     every_stack = alone.every_stack(network)
     on_gpu = device.startswith("cuda")
     if on_gpu:
-        example = torch.zeros(config.batch, 3, size, size, dtype=torch.uint8, device=device)
-        every_stack = recorded(network, example.contiguous(memory_format=torch.channels_last))
+        every_stack = recorded(network, config.batch, size)
 
     def train(batches: Iterator[Batch]) -> None:
         for _ in range(steps):

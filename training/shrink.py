@@ -1,7 +1,7 @@
 """Scales down what batch norm alone reads: answers stay, numbers fit half precision.
 
 Batch norm does not see how large its inputs are, so nothing keeps them small in training: after
-20,000 pictures at a high rate base's last features had variances up to 73,000, beyond the 65,504
+25,000 pictures at a high rate base's last features had variances up to 73,000, beyond the 65,504
 that half precision holds, on disk and in engines that compute in it.
 """
 

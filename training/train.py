@@ -304,9 +304,7 @@ def train(
 
         batches = stream(phase.size)
         if on_gpu and processes.count == 1:
-            shape = (config.batch, 3, phase.size, phase.size)
-            example = torch.zeros(shape, dtype=torch.uint8, device=device)
-            every_stack = recorded(network, example.contiguous(memory_format=torch.channels_last))
+            every_stack = recorded(network, config.batch, phase.size)
         lessons: Iterator[Lesson | None] = repeat(None)
         if teachers is not None:
             # the same batches again, in the sizes that the teachers are used to

@@ -29,7 +29,7 @@ def test_recording_leaves_statistics_as_they_are(monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(on_gpu.torch, "autocast", lambda *_, **__: torch.no_grad())
     network, pictures = network_and_pictures("cpu")
     before = {name: buffer.clone() for name, buffer in network.named_buffers()}
-    every_stack = recorded(network, pictures)
+    every_stack = recorded(network, 4, 64)
     for name, buffer in network.named_buffers():
         assert torch.equal(buffer, before[name]), name
     assert [tuple(maps.shape) for maps in every_stack(pictures)] == [(4, 5, 16, 16)] * 2
@@ -40,7 +40,7 @@ def test_recording_leaves_statistics_as_they_are(monkeypatch: pytest.MonkeyPatch
 def test_recorded_steps_learn_what_plain_ones_do():
     """Gradients of new pictures, of weights that have moved since the recording."""
     network, example = network_and_pictures("cuda")
-    every_stack = recorded(network, example)
+    every_stack = recorded(network, 4, 64)
     with torch.no_grad():
         for weight in network.parameters():
             weight.mul_(1.1)
