@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from rtpose.bench.crowd import cut_people, tile
 from rtpose.bench.machine import gpu_used_mb, peak_host_mb
 from rtpose.bench.measured import Measured, Percentiles, measured
+from rtpose.claims import settle_claims
 from rtpose.draw import draw_poses
 from rtpose.estimator import Estimator
 from rtpose.follow import Follower
@@ -304,7 +305,7 @@ def _place_joints(
     cut = clock.mark()
     heatmaps = estimator.predict(crops)
     predicted = clock.mark()
-    joints = estimator.read(heatmaps, squares)
+    joints = settle_claims(estimator.read(heatmaps, squares), squares)
     return joints, [cut, predicted, clock.mark()]
 
 
