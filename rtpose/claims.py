@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
-from rtpose.pose import FloatArray
+from rtpose.geometry import crop_squares
+from rtpose.pose import FloatArray, Pose
 
 _REACH = 1 / 32
 """How near is one place, in sides of the smaller crop (a standard deviation): a cell of nano's
@@ -16,6 +19,15 @@ would be too hard on people who do stand so close."""
 
 _SUREST = 0.9999
 """Scores are taken to be no higher: the odds of 1 have no end."""
+
+
+def settle_poses(poses: tuple[Pose, ...]) -> tuple[Pose, ...]:
+    """`settle_claims` for the people of one picture."""
+    if len(poses) < 2:
+        return poses
+    boxes = np.stack([pose.box for pose in poses])
+    settled = settle_claims(np.stack([pose.joints for pose in poses]), crop_squares(boxes))
+    return tuple(replace(pose, joints=joints) for pose, joints in zip(poses, settled, strict=True))
 
 
 def settle_claims(joints: FloatArray, squares: FloatArray) -> FloatArray:

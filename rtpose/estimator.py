@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from rtpose.checkpoint import RAW_SCORES, Calibration, load_checkpoint
-from rtpose.claims import settle_claims
+from rtpose.claims import settle_poses
 from rtpose.decode import Refine, decode, parabola
 from rtpose.detector import load_detector
 from rtpose.engines.base import Engine
@@ -73,9 +73,11 @@ class Estimator:
         picture = self.upload(image)
         boxes, scores = self.detector(picture)
         joints = self.place_joints(picture, boxes)
-        return tuple(
-            Pose(box, float(score), points)
-            for box, score, points in zip(boxes, scores, joints, strict=True)
+        return settle_poses(
+            tuple(
+                Pose(box, float(score), points)
+                for box, score, points in zip(boxes, scores, joints, strict=True)
+            )
         )
 
     def upload(self, image: Image) -> Picture:
@@ -97,17 +99,16 @@ class Estimator:
         Returns
         -------
         (N, K, 3) float32
-            x, y in pixels of the image, and the score, lowered where two people claim one joint.
+            x, y in pixels of the image, and the score, of each person as if alone.
         """
         squares = crop_squares(boxes)
         if not len(squares):
             return np.zeros((0, len(self.skeleton), 3), np.float32)
         with own_stream(self.engine.device):
-            joints = self.read(self.predict(self.cut(image, squares)), squares)
-        return settle_claims(joints, squares)
+            return self.read(self.predict(self.cut(image, squares)), squares)
 
     def cut(self, image: Picture, squares: FloatArray) -> Tensor:
-        """First of three steps of `place_joints`: (N, 3) squares to (N, 3, S, S) crops."""
+        """First of the three steps of `place_joints`: (N, 3) squares to (N, 3, S, S) crops."""
         size = self.engine.input_size
         if self.engine.device == "cpu":
             # OpenCV does it a hundred times faster on a CPU than torch: 0.5 ms a crop of 256 px

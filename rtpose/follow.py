@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rtpose.claims import settle_poses
 from rtpose.estimator import FindPeople
 from rtpose.geometry import box_iou
 from rtpose.on_device import Picture
@@ -145,6 +146,8 @@ class Follower:
             poses = self._pose(picture, *(found or self._find(picture)))
         poses = self._tracker.update(poses, frame.time_s)
         self._remember(frame, poses, detected)
+        # not before: where people cross, what each of them might be is what tells them apart
+        poses = settle_poses(poses)
         if self._smooth:
             poses = self._smooth(poses, frame.time_s)
         return FrameResult(frame, poses)

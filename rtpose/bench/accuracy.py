@@ -131,9 +131,7 @@ def predict(people: People, pictures: Path, engine: Engine, skeleton: Skeleton) 
     estimator = Estimator(no_detector, engine, skeleton)
     joints = np.empty((len(people), len(skeleton), 3), np.float32)
     for image, rows in by_picture(people, pictures):
-        squares = crop_squares(people.boxes[rows])
-        # each as if alone: what the network says, for what neighbours change is only their scores
-        joints[rows] = estimator.read(estimator.predict(estimator.cut(image, squares)), squares)
+        joints[rows] = estimator.place_joints(image, people.boxes[rows])
     return Scored(joints, people)
 
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from rtpose.bench.crowd import cut_people, tile
 from rtpose.bench.machine import gpu_used_mb, peak_host_mb
 from rtpose.bench.measured import Measured, Percentiles, measured
-from rtpose.claims import settle_claims
+from rtpose.claims import settle_poses
 from rtpose.draw import draw_poses
 from rtpose.estimator import Estimator
 from rtpose.follow import Follower
@@ -284,6 +284,7 @@ def time_stages(
                 [Pose(b, float(s), j) for b, s, j in zip(boxes, scores, joints, strict=True)],
                 frame.time_s,
             )
+            poses = settle_poses(poses)
             marks.append(clock.mark())
             draw_poses(frame.image, poses, estimator.skeleton, predicted=estimator.skeleton)
             marks.append(clock.mark())
@@ -305,7 +306,7 @@ def _place_joints(
     cut = clock.mark()
     heatmaps = estimator.predict(crops)
     predicted = clock.mark()
-    joints = settle_claims(estimator.read(heatmaps, squares), squares)
+    joints = estimator.read(heatmaps, squares)
     return joints, [cut, predicted, clock.mark()]
 
 

@@ -4,7 +4,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from rtpose.claims import settle_claims
+from rtpose.claims import settle_claims, settle_poses
+from rtpose.pose import Pose
 
 SIDE = 100.0
 
@@ -81,3 +82,13 @@ def test_certainty_has_no_infinite_odds():
     settled = settle_claims(*people((1.0, 40.0), (1.0, 40.0)))[:, 0, 2]
     assert np.isfinite(settled).all()
     assert settled.min() > 0.6
+
+
+def test_poses_keep_all_but_their_scores():
+    joints, _ = people((0.97, 40.0), (0.8, 40.0))
+    box = np.array([0, 0, 90, 90], np.float32)
+    poses = tuple(Pose(box, 0.7, j, id=n) for n, j in enumerate(joints, 1))
+    sure, unsure = settle_poses(poses)
+    assert (sure.id, unsure.id, unsure.score) == (1, 2, 0.7)
+    assert unsure.joints[0, 2] < 0.3 < sure.joints[0, 2]
+    assert settle_poses(poses[:1]) == poses[:1]
