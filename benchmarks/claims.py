@@ -18,7 +18,8 @@ import typer
 
 from rtpose.bench.accuracy import Scored, by_picture, no_detector
 from rtpose.checkpoint import load_checkpoint
-from rtpose.claims import settle_claims
+from rtpose.claims import rivals_apart, settle_claims
+from rtpose.commands.options import Settings
 from rtpose.datasets.find import find_dataset
 from rtpose.datasets.people import People
 from rtpose.engines.eager import EagerEngine
@@ -36,7 +37,7 @@ SPLITS = ("train", "val")
 EDGES = (0.0, 1 / 128, 1 / 64, 1 / 32, 1 / 16, 1 / 8, np.inf)
 """Between which the distance to the nearest rival lies, in sides of the smaller crop."""
 
-DRAWN = 0.3
+DRAWN = Settings.min_joint
 """Least score of a joint that `rtpose` draws."""
 
 
@@ -48,10 +49,7 @@ def of_several(people: People) -> People:
 
 def nearest_rival(joints: FloatArray, squares: FloatArray) -> FloatArray:
     """Distance (N, K) of each joint (N, K, 3) to the nearest of the same kind, in crops' sides."""
-    apart = np.linalg.norm(joints[:, None, :, :2] - joints[None, :, :, :2], axis=-1)
-    apart /= np.minimum(squares[:, None, 2], squares[None, :, 2])[..., None]
-    apart[np.diag_indices(len(joints))] = np.inf
-    nearest: FloatArray = apart.min(axis=0)
+    nearest: FloatArray = rivals_apart(joints, squares).min(axis=0)
     return nearest
 
 
@@ -85,7 +83,7 @@ def compare(people: People, pictures: Path, estimator: Estimator) -> FloatArray:
     settled, rivals = alone.copy(), alone.copy()
     for image, rows in by_picture(people, pictures):
         squares = crop_squares(people.boxes[rows])
-        found = estimator.read(estimator.predict(estimator.cut(image, squares)), squares)
+        found = estimator.place_joints(image, people.boxes[rows])
         alone[rows], settled[rows] = found, settle_claims(found, squares)
         rivals[rows] = np.dstack([found[..., :2], nearest_rival(found, squares)])
     scores, right = right_or_wrong(Scored(alone, people), estimator.skeleton)

@@ -55,15 +55,22 @@ def settle_claims(joints: FloatArray, squares: FloatArray) -> FloatArray:
     (N, K, 3) float32
         The same places; of a person alone also the same scores.
     """
-    if len(joints) < 2:
-        return joints
-    side = np.minimum(squares[:, None, 2], squares[None, :, 2])
-    apart = np.linalg.norm(joints[:, None, :, :2] - joints[None, :, :, :2], axis=-1)
-    rivalry = _RIVALRY * np.exp(-0.5 * (apart / (_REACH * side[..., None])) ** 2)
-    rivalry[np.diag_indices(len(joints))] = 0.0
+    rivalry = _RIVALRY * np.exp(-0.5 * (rivals_apart(joints, squares) / _REACH) ** 2)
     chance = np.minimum(joints[..., 2], _SUREST)
     odds = chance / (1 - chance)
     against: FloatArray = np.einsum("ijk,jk->ik", rivalry, odds)
     settled: FloatArray = joints.copy()
     settled[..., 2] *= (1 + odds) / (1 + odds + against)
     return settled
+
+
+def rivals_apart(joints: FloatArray, squares: FloatArray) -> FloatArray:
+    """Distances (N, N, K) of people's joints (N, K, 3) of a kind, nobody being near himself.
+
+    In sides of the smaller of their crops (N, 3).
+    """
+    side = np.minimum(squares[:, None, 2], squares[None, :, 2])
+    apart = np.linalg.norm(joints[:, None, :, :2] - joints[None, :, :, :2], axis=-1)
+    apart /= side[..., None]
+    apart[np.diag_indices(len(joints))] = np.inf
+    return np.asarray(apart, np.float32)
