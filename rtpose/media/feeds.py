@@ -26,6 +26,7 @@ from rtpose.media.devices import in_use, list_devices, open_device
 from rtpose.media.pace import Pace
 from rtpose.media.sources import VideoFile
 from rtpose.media.urls import BROKEN_IN_A_ROW, DARK_S, READ_S, is_url, open_url, shown_url
+from rtpose.media.video_info import square_size
 from rtpose.pose import Image
 
 log = logging.getLogger(__name__)
@@ -176,7 +177,8 @@ class StreamFeed:
             return None
         if self._pace and picture.time is not None:
             self._pace.wait_for(picture.time)
-        image: Any = picture.to_ndarray(format="bgr24")
+        width, height = square_size(picture, self._stream)
+        image: Any = picture.to_ndarray(format="bgr24", width=width, height=height)
         return np.asarray(image, dtype=np.uint8)
 
     def close(self) -> None:

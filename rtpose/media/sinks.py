@@ -135,7 +135,6 @@ class VideoWriter:
             coder.width, coder.height = info.width + info.width % 2, info.height + info.height % 2
             coder.pix_fmt = "yuv420p"
             coder.time_base = self._clock
-            coder.sample_aspect_ratio = info.pixel_aspect
             coder.color_range = ColorRange.MPEG
             coder.colorspace = self._colour.matrix
             coder.color_primaries = self._colour.primaries

@@ -29,7 +29,7 @@ from rtpose.media.urls import (
     shown_url,
     source_name,
 )
-from rtpose.media.video_info import read_info, read_orientation
+from rtpose.media.video_info import read_info, read_orientation, square_size
 from rtpose.pose import Frame, Image
 
 log = logging.getLogger(__name__)
@@ -49,10 +49,10 @@ round the announced duration and pad the last audio packet, by far less than thi
 class VideoFile:
     """A video file or stream as upright frames, in order, at constant memory; read once.
 
-    Opening decodes the first picture, so a file that opens has one. HDR in PQ comes in the standard
-    range, and `info` says so. Times come from the file's timestamps, counted from the first
-    picture; a missing timestamp is the last one plus a frame's length, one that does not grow is
-    the last one plus a tick.
+    Opening decodes the first picture, so a file that opens has one. Pixels come square. HDR in PQ
+    comes in the standard range, and `info` says so. Times come from the file's timestamps, counted
+    from the first picture; a missing timestamp is the last one plus a frame's length, one that does
+    not grow is the last one plus a tick.
 
     Parameters
     ----------
@@ -96,9 +96,11 @@ class VideoFile:
                     "check that it plays elsewhere, or convert it to H.264"
                 )
                 raise RtposeError(f"{self.name}: {why}")
-            self._stored_size = self._first.width, self._first.height
+            self._size = square_size(self._first, self._stream)
             self._orientation = read_orientation(self._first)
-            self.info = read_info(self._container, self._stream, self._first, self._orientation)
+            self.info = read_info(
+                self._container, self._stream, self._first, self._size, self._orientation
+            )
             if self._clockless:
                 self.info = replace(self.info, time_base=Fraction(1, 90_000))
             self._hdr = self.info.colour.transfer == PQ
@@ -176,7 +178,7 @@ class VideoFile:
 
     def _image(self, picture: VideoFrame) -> Image:
         # The size is named because some streams change theirs on the way.
-        width, height = self._stored_size
+        width, height = self._size
         image: Any = picture.to_ndarray(format="bgr24", width=width, height=height)
         upright = self._orientation.apply(image)
         return to_standard_range(upright) if self._hdr else upright

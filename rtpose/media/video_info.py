@@ -22,6 +22,9 @@ _PLAIN_RATE = Fraction(25)
 _HIGHEST_RATE = 1000
 """Frames a second above which a stated rate is a clock (90000) and not a rate."""
 
+_ODDEST_PIXEL = 4
+"""Sides of a pixel differ at most by so much; what says more is mistaken."""
+
 
 @dataclass(frozen=True)
 class Orientation:
@@ -79,7 +82,7 @@ class VideoInfo:
     Attributes
     ----------
     width, height : int
-        Pixels of the upright picture.
+        Pixels of the upright picture; they are square.
     rate : Fraction
         Frames a second; 30000/1001 is exactly that. For a variable rate the nominal one.
     time_base : Fraction
@@ -91,8 +94,6 @@ class VideoInfo:
     frames : int or None
         How many pictures the container announces: an estimate, None where it announces nothing.
     has_audio : bool
-    pixel_aspect : Fraction
-        Width of an upright pixel over its height; 1 for nearly every file.
     colour : Colour
     """
 
@@ -104,7 +105,6 @@ class VideoInfo:
     start_s: Fraction = Fraction(0)
     frames: int | None = None
     has_audio: bool = False
-    pixel_aspect: Fraction = Fraction(1)
     colour: Colour = Colour()
 
 
@@ -121,10 +121,37 @@ def read_orientation(picture: VideoFrame) -> Orientation:
     return Orientation(True, yx < 0, xy < 0)
 
 
+def square_size(picture: VideoFrame, stream: VideoStream) -> tuple[int, int]:
+    """Width and height of a stored picture once its pixels are square.
+
+    Camcorders and DVDs store pictures narrower, or wider, than they are meant to be seen; in them
+    people are squeezed as none were that the networks learned from. Pixels are added, never taken
+    away: a picture of 1440x1080 whose pixels are 4:3 becomes 1920x1080.
+    """
+    aspect = stream.sample_aspect_ratio or Fraction(1)
+    if not 1 / _ODDEST_PIXEL <= aspect <= _ODDEST_PIXEL:
+        return picture.width, picture.height
+    return (
+        round(picture.width * max(aspect, Fraction(1))),
+        round(picture.height * max(1 / aspect, Fraction(1))),
+    )
+
+
 def read_info(
-    container: InputContainer, stream: VideoStream, first: VideoFrame, orientation: Orientation
+    container: InputContainer,
+    stream: VideoStream,
+    first: VideoFrame,
+    size: tuple[int, int],
+    orientation: Orientation,
 ) -> VideoInfo:
     """Put together what is said in three places: container, stream and first picture.
+
+    Parameters
+    ----------
+    container, stream, first
+    size : (int, int)
+        Width and height of pictures as they are decoded, before they are turned.
+    orientation : Orientation
 
     Raises
     ------
@@ -135,7 +162,6 @@ def read_info(
         raise RtposeError(f"{container.name}: has no clock; convert it to H.264 in .mp4")
     rates = (stream.guessed_rate, stream.average_rate, stream.base_rate)
     rate = next((r for r in rates if r and r <= _HIGHEST_RATE), _PLAIN_RATE)
-    size = first.width, first.height
     width, height = reversed(size) if orientation.transpose else size
     origin_s = Fraction(container.start_time or 0, av.time_base)
     first_s = origin_s if first.pts is None else first.pts * stream.time_base
@@ -145,7 +171,6 @@ def read_info(
     elif container.duration:
         duration_s = container.duration / av.time_base
     frames = stream.frames or (round(duration_s * rate) if duration_s else None)
-    aspect = stream.sample_aspect_ratio or Fraction(1)
     return VideoInfo(
         width=width,
         height=height,
@@ -155,6 +180,5 @@ def read_info(
         start_s=max(first_s - origin_s, Fraction(0)),
         frames=frames,
         has_audio=bool(container.streams.audio),
-        pixel_aspect=1 / aspect if orientation.transpose else aspect,
         colour=Colour(first.colorspace, first.color_primaries, first.color_trc),
     )

@@ -56,6 +56,15 @@ def test_a_file_on_a_web_server_ends(tmp_path: Path, web_folder: str):
     assert count == 15
 
 
+def test_pixels_of_a_stream_come_square(tmp_path: Path, web_folder: str, clip: Start, tools: Any):
+    """The stream itself, not as the file that it also is."""
+    clip("clip.ts", images=[tools.quarters((64, 48))] * 12, options={"x264-params": "sar=4/3"})
+    feed = StreamFeed(f"{web_folder}/clip.ts")
+    image = feed.read()
+    feed.close()
+    assert image is not None and image.shape == (48, 85, 3)
+
+
 def write_live_hls(folder: Path) -> Path:
     """Write a playlist of one second that says that more is to come."""
     write_sample(folder / "clip.mp4", seconds=1, size=(64, 48))

@@ -152,6 +152,26 @@ def test_all_eight_orientations_come_out_upright(matrix, clip, tools):
         np.testing.assert_allclose(image[at], colour, atol=8)
 
 
+@pytest.mark.parametrize(
+    ("aspect", "matrix", "size"),
+    [
+        ("4/3", (1, 0, 0, 1), (85, 48)),  # as HDV's 1440x1080, seen as 1920x1080
+        ("8/9", (1, 0, 0, 1), (64, 54)),  # as DV's 720x480
+        ("4/3", (0, 1, -1, 0), (48, 85)),  # a camera that was held upright
+        ("1000/1", (1, 0, 0, 1), (64, 48)),  # nonsense
+    ],
+)
+def test_pixels_come_square(aspect, matrix, size, clip, tools):
+    path = clip(images=[tools.quarters((64, 48))] * 2, options={"x264-params": f"sar={aspect}"})
+    tools.turn_in_container(path, matrix)
+    with VideoFile(path) as video:
+        assert (video.info.width, video.info.height) == size
+        image = next(iter(video)).image
+    assert image.shape == (size[1], size[0], 3)
+    colours = {tuple(image[y, x] // 16) for y in (6, -6) for x in (6, -6)}
+    assert len(colours) == 4  # stretched whole: every quarter is where it was, or turned
+
+
 def test_a_file_cut_off_gives_what_there_is_and_says_so(clip, counting_images, tmp_path):
     for name in ("whole.mp4", "whole.mkv"):
         whole = clip(name, images=counting_images(90, (160, 120)))
