@@ -70,7 +70,7 @@ def fit(
     resume : bool
         Go on from the folder's checkpoint.
     start : Path, optional
-        Trained weights to begin with.
+        Trained weights to begin with; best.safetensors holds them until others score better.
     teachers : sequence of Path
         Trained weights to learn from beside the labels.
     teachers_share : float
@@ -98,7 +98,7 @@ def fit(
     if resume:
         folder.check_config(config)
     skeleton = SKELETONS[config.network.skeleton]
-    beginning = load_checkpoint(start).network if start else None
+    beginning = load_checkpoint(start) if start else None
     guides = load_teachers(teachers, teachers_share, config, processes.device) if teachers else None
     dataset = find_dataset(data)
     pictures = dataset.pictures
@@ -180,6 +180,10 @@ def fit(
         log.warning(
             "stopped before the first evaluation: there is no %s yet; --resume goes on",
             folder.best,
+        )
+    if processes.first and start and folder.best_step() == 0:
+        log.warning(
+            "no weights yet are better than those it began with: %s holds these", folder.best
         )
     if interrupted():
         raise KeyboardInterrupt  # after all was saved; who called must not go on

@@ -100,6 +100,13 @@ class RunFolder:
         _append(self.scores, {"step": step, **scores})
         self._show({"step": step, **scores}, "val")
 
+    def best_step(self) -> int | None:
+        """At which step the weights scored best; None before the first evaluation."""
+        rows = _rows(self.scores)
+        # the first column after the step is what the best is chosen by, ties go to the earlier
+        best = max(rows, key=lambda row: float(list(row.values())[1]), default=None)
+        return None if best is None else int(best["step"])
+
     def _show(self, row: dict[str, float], group: str) -> None:
         # imported here: it takes a second, and one short file a report is what TensorBoard reads
         from torch.utils.tensorboard import SummaryWriter
@@ -120,12 +127,19 @@ def _append(path: Path, row: Mapping[str, float | str]) -> None:
         writer.writerow(row)
 
 
+def _rows(path: Path) -> list[dict[str, str]]:
+    """The lines of CSV; none where there is no file."""
+    if not path.exists():
+        return []
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def _keep(path: Path, step: int) -> None:
     """Keep the lines of CSV up to a step; no file where there is none."""
-    if not path.exists():
+    rows = _rows(path)
+    if not rows:
         return
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
     partial = path.with_suffix(".partial")
     partial.unlink(missing_ok=True)
     for row in rows:

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim.swa_utils import get_ema_multi_avg_fn, update_bn
 
+from rtpose.checkpoint import Checkpoint
 from rtpose.errors import RtposeError
 from rtpose.network import STRIDE, Architecture, DCHourglass
 from rtpose.skeleton import BODY21, Skeleton, find_skeleton
@@ -219,7 +220,7 @@ def train(
     evaluate: Evaluate,
     save_best: SaveBest,
     resume: bool,
-    start: DCHourglass | None = None,
+    start: Checkpoint | None = None,
     teachers: Teachers | None = None,
     processes: Processes = ALONE,
     pace: Pace = Pace(),
@@ -235,14 +236,14 @@ def train(
         People to learn from.
     run : RunFolder
     evaluate : callable
-        Scores the averaged weights, settled; called where `evaluated_at` says so.
+        Scores the averaged weights, settled; called where `evaluated_at` says so, and for `start`.
     save_best : callable
-        Called with the averaged network, the crop size and its scores whenever the first of the
-        scores is the best so far.
+        Called with a network, the crop size and its scores whenever the first of the scores is
+        the best so far.
     resume : bool
         Go on from the run's checkpoint, exactly.
-    start : DCHourglass, optional
-        Trained weights to begin with instead of random ones.
+    start : Checkpoint, optional
+        Trained weights to begin with instead of random ones. They are the best until others are.
     teachers : Teachers, optional
         Whose heatmaps are learned beside the labels.
     processes : Processes
@@ -270,12 +271,12 @@ def train(
     on_gpu = torch.device(device).type == "cuda"
     network, skeleton = build_network(config)
     if start is not None:
-        if start.architecture != network.architecture:
+        if start.network.architecture != network.architecture:
             raise RtposeError(
-                f"the weights to start from are {start.architecture}, "
+                f"the weights to start from are {start.network.architecture}, "
                 f"the config asks for {network.architecture}"
             )
-        network.load_state_dict(start.state_dict())
+        network.load_state_dict(start.network.state_dict())
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average, _ = build_network(config)
     # in the same memory format: else averaging falls back to a launch for each tensor
@@ -294,6 +295,23 @@ def train(
     scores: dict[str, float] = {}
     losses: list[float] = []
     began = saved = reported = time.monotonic()
+
+    def score(weights: DCHourglass, size: int) -> dict[str, float]:
+        """Note what weights are worth, and keep those better than all before."""
+        nonlocal best, saved
+        worth = evaluate(weights, size)
+        run.log_scores(step, worth)
+        chosen = next(iter(worth.values()))
+        if chosen > best:
+            best = chosen
+            save_best(weights, size, worth)
+            # at once: a run that is killed now must not forget how good these are
+            saved = -math.inf
+        return worth
+
+    if start is not None and not resume and processes.first:
+        score(start.network, start.input_size)
+        reported = time.monotonic()
     for number, phase in enumerate(config.phases):
         if step >= starts[number + 1]:
             continue
@@ -355,14 +373,7 @@ def train(
             if evaluated_at(step, starts[number], starts[number + 1]):
                 ahead = stream_batches(store, crops_of, skeleton, config, step, phase.size)
                 settled = settle(average, (batch.pictures for batch in ahead))
-                scores = evaluate(settled, phase.size)
-                run.log_scores(step, scores)
-                chosen = next(iter(scores.values()))
-                if chosen > best:
-                    best = chosen
-                    save_best(settled, phase.size, scores)
-                    # at once: a run that is killed now must not forget how good these are
-                    saved = -math.inf
+                scores = score(settled, phase.size)
                 reported = time.monotonic()
                 losses = []
             if now - saved >= pace.save_s or last or stop:

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import count
 from pathlib import Path
 
 import numpy as np
@@ -51,8 +52,34 @@ def test_who_can_be_scored_is_known_before_training(people: People):
         measured_sources(replace(people, labelled=np.array(labelled)), BODY21)
 
 
-def test_numbers_beyond_half_precision_are_kept(drawn_people: Path, tmp_path: Path):
+def test_weights_that_nothing_better_came_of_are_kept_and_that_is_said(
+    drawn_people: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+):
+    settings = {
+        "network": {"stacks": 1, "channels": 8, "depth": 2},
+        "batch": 4,
+        "phases": [{"size": 64, "images": 4}],
+        "optimiser": {"rate": 1000.0, "warmup_steps": 1, "clip_norm": 1e9},
+    }
+    torch.manual_seed(1)
+    start = Checkpoint(DCHourglass(Architecture(1, 8, len(BODY21), depth=2)), BODY21, 64)
+    save_checkpoint(tmp_path / "start.safetensors", start)
+    folder = RunFolder(tmp_path / "run")
+    config = parse(TrainConfig, settings, "wild")
+    fit(config, drawn_people, folder, False, tmp_path / "start.safetensors")
+    assert "no weights yet are better than those it began with" in caplog.text
+    kept = load_checkpoint(folder.best).network.state_dict()
+    for name, tensor in start.network.state_dict().items():
+        torch.testing.assert_close(kept[name], tensor, atol=1e-3, rtol=1e-3)
+
+
+def test_numbers_beyond_half_precision_are_kept(
+    drawn_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
     """A network whose last features grew so large is written."""
+    # what it becomes counts as better than what it was, whose statistics are not its own
+    better = count(1.0)
+    monkeypatch.setattr("training.fit.overall", lambda _: next(better))
     settings = {
         "network": {"stacks": 1, "channels": 8, "depth": 2},
         "batch": 4,

@@ -16,3 +16,11 @@ def test_lines_after_the_checkpoint_are_forgotten(tmp_path: Path):
     # of a run without checkpoint nothing stays, so that other scores get another header
     run.forget_after(0)
     assert not run.metrics.exists()
+
+
+def test_the_best_step_is_by_the_first_score_and_the_earliest(tmp_path: Path):
+    folder = RunFolder(tmp_path)
+    assert folder.best_step() is None
+    for step, val in [(0, 3.0), (7, 21.5), (9, 4.0), (12, 21.5)]:
+        folder.log_scores(step, {"val": val, "studio": -val})
+    assert folder.best_step() == 7

@@ -193,14 +193,30 @@ def test_training_may_start_from_trained_weights(store: Store, tmp_path: Path):
     tmp_path.mkdir(exist_ok=True)
     seen: list[DCHourglass] = []
     evaluate = lambda network, size: (seen.append(network), {"score": 0.0})[1]  # noqa: E731
-    train(config, store, RunFolder(tmp_path), evaluate, lambda *_: None, False, trained)
+    start = Checkpoint(trained, BODY21, 64)
+    train(config, store, RunFolder(tmp_path), evaluate, lambda *_: None, False, start)
     weights = trained.state_dict()
     for name, parameter in seen[-1].named_parameters():
         torch.testing.assert_close(parameter, weights[name])
 
-    wider = DCHourglass(Architecture(2, 16, 21, depth=2))
+    wider = Checkpoint(DCHourglass(Architecture(2, 16, 21, depth=2)), BODY21, 64)
     with pytest.raises(RtposeError, match="the weights to start from are"):
         train(config, store, RunFolder(tmp_path), evaluate, lambda *_: None, False, wider)
+
+
+def test_weights_to_start_from_are_the_best_until_others_are(store: Store, tmp_path: Path):
+    start = Checkpoint(DCHourglass(Architecture(2, 8, 21, depth=2)), BODY21, 96)
+    coming = iter([50.0, 49.0, 51.0])
+    kept: list[tuple[int, float]] = []
+    config, folder = parse(TrainConfig, TINY, "tiny"), RunFolder(tmp_path)
+    train(
+        config, store, folder, lambda *_: {"val": next(coming)},
+        lambda network, size, scores: kept.append((size, scores["val"])), False, start,
+    )  # fmt: skip
+    assert kept == [(96, 50.0), (80, 51.0)]  # they at their own size, nothing of the first phase
+    rows = list(csv.DictReader(folder.scores.open()))
+    assert [row["step"] for row in rows] == ["0", "3", "5"]
+    assert folder.best_step() == 5
 
 
 def test_damaged_or_missing_checkpoint(tmp_path: Path):
