@@ -141,11 +141,12 @@ def measure(
             skeleton = setup.estimator.skeleton
             saver = stack.enter_context(open_saver(kept / "kept.jsonl", skeleton, False))
         session = Session(camera, view, setup.draw, setup.engine, recorder, saver=saver)
+        follow = setup.new_follower()
 
         def step(frame: Frame) -> FrameResult:
             began = time.perf_counter()
             view.stamps[frame.index] = read_stamp(frame.image)
-            result = setup.follower(frame)
+            result = follow(frame)
             view.processing_s.append(time.perf_counter() - began)
             return result
 

@@ -92,7 +92,7 @@ class Whole:
 def run_whole(clip: Path, setup: Setup, out: Path | None) -> Whole:
     """All stages side by side, as in `rtpose video`. Without `out` nothing is encoded."""
     count = people = 0
-    follower = setup.follower
+    follower = setup.new_follower()
     with VideoFile(clip) as file:
         began, began_cpu = time.perf_counter(), time.process_time()
         writer = VideoWriter(out, file.info, overwrite=True) if out else nullcontext()
@@ -108,7 +108,7 @@ def run_whole(clip: Path, setup: Setup, out: Path | None) -> Whole:
 
 def time_stages(clip: Path, setup: Setup, out: Path) -> dict[str, float]:
     """Seconds that each stage takes for all frames while no other runs."""
-    follower = setup.follower
+    follower = setup.new_follower()
     with VideoFile(clip) as file:
         marks = [time.perf_counter()]
         frames = list(file)

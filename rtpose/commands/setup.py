@@ -25,15 +25,12 @@ class Setup:
     ----------
     estimator : Estimator
         Warmed up.
-    follower : Follower
-        Frames to people with ids.
     shown : Skeleton
         What is drawn.
     settings : Settings
     """
 
     estimator: Estimator
-    follower: Follower
     shown: Skeleton
     settings: Settings
 
@@ -45,6 +42,16 @@ class Setup:
     def warm_up(self, size: tuple[int, int]) -> None:
         """Do all that only the first frame of a size (width, height) would do."""
         self.estimator.detector(np.zeros((size[1], size[0], 3), np.uint8))
+
+    def new_follower(self) -> Follower:
+        """Frames of one source to people with ids, of whom none has been seen yet."""
+        return Follower(
+            self.estimator.detector,
+            self.estimator.place_joints,
+            upload=self.estimator.upload,
+            detect_every=self.settings.detect_every,
+            smooth=Smoother().update if self.settings.smooth else None,
+        )
 
     def draw(self, result: FrameResult) -> None:
         """Draw the people into their frame, in place."""
@@ -77,7 +84,7 @@ def load_networks(settings: Settings, stage_threads: int | None = None) -> Estim
 
 
 def set_up(settings: Settings, stage_threads: int | None = None) -> Setup:
-    """Load the networks, say what runs them and why, and put together what follows people.
+    """Load the networks, say what runs them and why, and find out what is to be drawn.
 
     Parameters
     ----------
@@ -95,14 +102,7 @@ def set_up(settings: Settings, stage_threads: int | None = None) -> Setup:
     predicted = estimator.skeleton
     shown = find_skeleton(settings.skeleton, predicted) if settings.skeleton else predicted
     _say(settings, estimator)
-    follower = Follower(
-        estimator.detector,
-        estimator.place_joints,
-        upload=estimator.upload,
-        detect_every=settings.detect_every,
-        smooth=Smoother().update if settings.smooth else None,
-    )
-    return Setup(estimator, follower, shown, settings)
+    return Setup(estimator, shown, settings)
 
 
 def _load(settings: Settings, stage_threads: int | None) -> Estimator:

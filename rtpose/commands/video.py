@@ -120,7 +120,7 @@ def annotate(
         interrupt = stack.enter_context(ctrl_c())
         if save:  # after ctrl_c, so that it is finished before Ctrl-C means again what it meant
             saver = stack.enter_context(open_saver(save, setup.estimator.skeleton, overwrite))
-        follower = setup.follower
+        follower = setup.new_follower()
         results = stack.enter_context(
             closing(
                 every_frame(file.frames(interrupt), follower.look, follower.place, stop=interrupt)

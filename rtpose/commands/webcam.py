@@ -168,7 +168,9 @@ def webcam(
         stack.callback(recorder.stop)
         if saver:
             stack.callback(saver.close)
-        with closing(newest_frame(session.frames(stop), setup.follower, stop=stop)) as results:
+        with closing(
+            newest_frame(session.frames(stop), setup.new_follower(), stop=stop)
+        ) as results:
             session.run(results)
         interrupted = stop.is_set() and not session.quit
     console.print(f"{name}: {session.shown} frames shown, {setup.engine}", markup=False)

@@ -53,3 +53,8 @@ def test_a_network_of_fewer_joints_is_drawn_as_it_is(monkeypatch: pytest.MonkeyP
     assert set_up(Settings()).shown == COCO17
     with pytest.raises(RtposeError, match=r"does not predict pelvis.*; choose coco17"):
         set_up(Settings(skeleton="body21"))
+
+
+def test_each_source_has_a_follower_of_its_own():
+    made = set_up(Settings(detect_every=7))
+    assert made.new_follower() is not made.new_follower()

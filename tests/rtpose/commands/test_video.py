@@ -16,7 +16,7 @@ def no_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     setup = SimpleNamespace(
         engine="none",
         estimator=SimpleNamespace(reason="a test", skeleton=None),
-        follower=SimpleNamespace(look=None, place=None),
+        new_follower=lambda: SimpleNamespace(look=None, place=None),
     )
     monkeypatch.setattr("rtpose.commands.setup.set_up", lambda *_: setup)
 
