@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from rtpose.errors import RtposeError
@@ -60,3 +62,19 @@ def check_target(path: Path, overwrite: bool, source: Path | None = None) -> Non
         raise RtposeError(f"{path} is the input itself; choose another name for the output")
     if not overwrite:
         raise RtposeError(f"{path} exists; choose another name or add --overwrite")
+
+
+def check_apart(targets: Sequence[Path], sources: Sequence[Path]) -> None:
+    """Refuse names of which one would be written over another, or over an input.
+
+    Raises
+    ------
+    RtposeError
+        If two are the same, or one is that of an input.
+    """
+    # some file systems take large and small letters for the same
+    target, count = Counter(str(target).casefold() for target in targets).most_common(1)[0]
+    if count > 1:
+        raise RtposeError(f"{count} of the inputs would be written as {target}; run them apart")
+    if inputs := {p.resolve() for p in sources} & {t.resolve() for t in targets}:
+        raise RtposeError(f"{min(inputs)} is an input itself; choose another folder with --out")

@@ -22,4 +22,4 @@ def demo(
     with tempfile.TemporaryDirectory(prefix="rtpose-") as folder:
         clip = Path(folder) / "sample.mp4"
         write_sample(clip)
-        annotate(str(clip), out, None, overwrite, Settings())
+        annotate([str(clip)], [out], None, overwrite, Settings())

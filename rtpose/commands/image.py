@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Generator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
@@ -28,6 +27,7 @@ from rtpose.commands.options import (
 )
 from rtpose.commands.terminal import INTERRUPTED, console, ctrl_c, frame_progress
 from rtpose.errors import RtposeError
+from rtpose.targets import check_apart, check_target
 
 if TYPE_CHECKING:
     from rtpose.pose import Image
@@ -41,7 +41,7 @@ SUFFIXES = (*_WRITTEN, ".heic", ".heif")
 
 def image(
     inputs: Annotated[
-        list[Path], typer.Argument(metavar="INPUT...", help="Picture files, or folders of them.")
+        list[Path], typer.Argument(metavar="INPUT", help="Picture files, or folders of them.")
     ],
     out: Annotated[
         Path, typer.Option(help="Folder for the pictures with skeletons, NAME.pose.jpg.")
@@ -66,7 +66,6 @@ def image(
     from rtpose.media.urls import source_name
     from rtpose.pictures import write_picture
     from rtpose.pose import Frame, FrameResult
-    from rtpose.targets import check_target
 
     if no_images and not save:
         raise RtposeError("--no-images leaves nothing to write; add --save poses.csv")
@@ -182,10 +181,5 @@ def name_targets(paths: list[Path], folder: Path) -> list[Path]:
         folder / f"{p.stem}.pose{p.suffix if p.suffix.lower() in _WRITTEN else '.jpg'}"
         for p in paths
     ]
-    # some file systems take large and small letters for the same
-    target, count = Counter(str(target).casefold() for target in targets).most_common(1)[0]
-    if count > 1:
-        raise RtposeError(f"{count} of the pictures would be written as {target}; run them apart")
-    if inputs := {p.resolve() for p in paths} & {t.resolve() for t in targets}:
-        raise RtposeError(f"{min(inputs)} is an input itself; choose another folder with --out")
+    check_apart(targets, paths)
     return targets

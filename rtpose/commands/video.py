@@ -1,11 +1,13 @@
-"""`rtpose video`: skeletons drawn into a video file."""
+"""`rtpose video`: skeletons drawn into video files."""
 
 from __future__ import annotations
 
+import threading
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -27,17 +29,27 @@ from rtpose.commands.options import (
 )
 from rtpose.commands.terminal import INTERRUPTED, console, ctrl_c, ctrl_c_afterwards, frame_progress
 from rtpose.errors import RtposeError
+from rtpose.targets import check_apart, check_target
+
+if TYPE_CHECKING:
+    from rich.progress import Progress
+
+    from rtpose.commands.setup import Setup
+    from rtpose.media.saver import Saver
 
 
 def video(
-    source: Annotated[
-        str, typer.Argument(metavar="INPUT", help="A video file, or an address: rtsp://, http://.")
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="INPUT", help="Video files, or addresses: rtsp://, http://; one by one."
+        ),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Video with skeletons: .mp4, .mov or .mkv; else INPUT.pose.mp4 in the "
-            "current folder."
+            help="Video with skeletons: .mp4, .mov or .mkv; or a folder for INPUT.pose.mp4, "
+            "which else goes into the current one."
         ),
     ] = None,
     save: SaveOption = None,
@@ -57,12 +69,10 @@ def video(
     flip_test: FlipOption = False,
     smooth: SmoothOption = True,
 ) -> None:
-    """Draw skeletons into a video: same size, rate, length and sound.
+    """Draw skeletons into videos: same size, rate, length and sound.
 
     A stream is read frame by frame until it ends or Ctrl-C; its sound is left out.
     """
-    from rtpose.media.urls import is_url, stem_of_url
-
     settings = Settings(
         model,
         detector,
@@ -80,46 +90,122 @@ def video(
         raise RtposeError(f"--no-video and --out {out} exclude each other")
     if no_video and not save:
         raise RtposeError("--no-video leaves nothing to write; add --save poses.jsonl")
-    if not (no_video or out):
-        stem = stem_of_url(source) if is_url(source) else Path(source).stem
-        out = Path(f"{stem}.pose.mp4")
-    annotate(source, out, save, overwrite, settings)
+    targets = [None] * len(inputs) if no_video else name_targets(inputs, out)
+    annotate(inputs, targets, save, overwrite, settings)
+
+
+def name_targets(inputs: Sequence[str], out: Path | None) -> list[Path]:
+    """Where each video goes: `out` itself, or NAME.pose.mp4 in it where it is a folder.
+
+    Raises
+    ------
+    RtposeError
+        If several would get the same name, or one that of an input.
+    """
+    from rtpose.media.urls import is_url, stem_of_url
+
+    if out and not out.is_dir():
+        if len(inputs) > 1:
+            raise RtposeError(
+                f"{out} is no folder, and {len(inputs)} videos cannot be one file; make it first"
+            )
+        return [out]
+    stems = [stem_of_url(source) if is_url(source) else Path(source).stem for source in inputs]
+    targets = [(out or Path()) / f"{stem}.pose.mp4" for stem in stems]
+    check_apart(targets, [Path(source) for source in inputs if not is_url(source)])
+    return targets
 
 
 def annotate(
-    source: str, out: Path | None, save: Path | None, overwrite: bool, settings: Settings
+    inputs: Sequence[str],
+    targets: Sequence[Path | None],
+    save: Path | None,
+    overwrite: bool,
+    settings: Settings,
 ) -> None:
-    """Write `source` with skeletons to `out`, its joints to `save`, and say what came of it."""
+    """Write each input with skeletons to its target, joints to `save`, and say what came of it.
+
+    Raises
+    ------
+    RtposeError
+        If one input cannot be read or one output must not be written, before any is begun; or
+        if what is written cannot be written further.
+    """
     # imported here, so that --help and a mistyped option do not wait for torch
     from rtpose.commands.setup import set_up
     from rtpose.media.saver import check_saver, open_saver
+    from rtpose.stream import STAGE_THREADS
+
+    # inputs and outputs first: they are quick to find fault with, networks are slow to load
+    for source, target in zip(inputs, targets, strict=True):
+        _find_fault(source, target, overwrite)
+    if save:
+        check_saver(save, overwrite)
+    setup = set_up(settings, STAGE_THREADS)
+    done = 0
+    with ExitStack() as stack:
+        progress = stack.enter_context(frame_progress())
+        interrupt = stack.enter_context(ctrl_c())
+        saver = None
+        if save:  # after ctrl_c, so that it is finished before Ctrl-C means again what it meant
+            saver = stack.enter_context(open_saver(save, setup.estimator.skeleton, overwrite))
+        for source, target in zip(inputs, targets, strict=True):
+            if interrupt.is_set():
+                break
+            _annotate_one(source, target, overwrite, setup, saver, progress, interrupt)
+            done += 1
+    if interrupt.is_set():
+        if left := len(inputs) - done:
+            console.print(f"stopped: {left} of {len(inputs)} videos are left", style="yellow")
+        raise typer.Exit(INTERRUPTED)
+
+
+def _find_fault(source: str, target: Path | None, overwrite: bool) -> None:
+    """Open what will be read and written, and leave it as it was.
+
+    A stream is only opened when it is read: one that nobody reads for so long hangs up.
+    """
     from rtpose.media.sinks import VideoWriter
     from rtpose.media.sources import VideoFile
     from rtpose.media.urls import is_url
-    from rtpose.stream import STAGE_THREADS, every_frame
+
+    if is_url(source):
+        if target:
+            check_target(target, overwrite)
+        return
+    with VideoFile(source) as file:
+        if target:
+            VideoWriter(target, file.info, source, overwrite=overwrite).abort()
+
+
+def _annotate_one(
+    source: str,
+    target: Path | None,
+    overwrite: bool,
+    setup: Setup,
+    saver: Saver | None,
+    progress: Progress,
+    interrupt: threading.Event,
+) -> None:
+    """One of several: until it ends or `interrupt` is set."""
+    from rtpose.media.sinks import VideoWriter
+    from rtpose.media.sources import VideoFile
+    from rtpose.media.urls import is_url
+    from rtpose.stream import every_frame
 
     frames = people = 0
     with ExitStack() as stack:
-        # Input and output first: they are quick to find fault with, networks are slow to load, or
-        # to build. But a stream that nobody reads for so long hangs up.
-        setup = set_up(settings, STAGE_THREADS) if is_url(source) else None
         with ctrl_c_afterwards():
             file = stack.enter_context(VideoFile(source))
-        sound = None if is_url(source) else source
-        writer = saver = None
-        if out:
+        writer = None
+        if target:
             # a file can be read once more, a stream cannot
+            sound, crash_safe = (None, True) if is_url(source) else (source, False)
             writer = stack.enter_context(
-                VideoWriter(out, file.info, sound, overwrite=overwrite, crash_safe=is_url(source))
+                VideoWriter(target, file.info, sound, overwrite=overwrite, crash_safe=crash_safe)
             )
-        if save:
-            check_saver(save, overwrite)
-        setup = setup or set_up(settings, STAGE_THREADS)
-        progress = stack.enter_context(frame_progress())
         task = progress.add_task(file.name, total=file.info.frames)
-        interrupt = stack.enter_context(ctrl_c())
-        if save:  # after ctrl_c, so that it is finished before Ctrl-C means again what it meant
-            saver = stack.enter_context(open_saver(save, setup.estimator.skeleton, overwrite))
+        stack.callback(progress.remove_task, task)
         follower = setup.new_follower()
         results = stack.enter_context(
             closing(
@@ -141,19 +227,18 @@ def annotate(
         if writer:
             writer.close(interrupted=interrupt.is_set())
     if not frames:
-        what = f"{save} is empty" if save else "nothing is written"
-        console.print(f"stopped before the first frame: {what}", style="yellow", markup=False)
-        raise typer.Exit(INTERRUPTED)
+        words = f"stopped before the first frame: nothing is written of {file.name}"
+        console.print(words, style="yellow", markup=False)
+        return
     for line in writer.audio_skipped if writer else ():
         console.print(f"note: {line}", style="yellow", markup=False)
-    made = writer.path if writer else save
     if interrupt.is_set():
-        console.print(f"stopped: {made} holds the frames up to here", style="yellow", markup=False)
+        kept = f"{writer.path} holds" if writer else "the joints are those of"
+        console.print(f"stopped: {kept} the frames up to here", style="yellow", markup=False)
     elif file.broken:
         console.print(f"warning: {file.name} {file.broken}", style="yellow", markup=False)
     console.print(
-        f"{made}: {frames} frames, {people} people, {frames / seconds:.1f} fps",
+        f"{writer.path if writer else file.name}: {frames} frames, {people} people, "
+        f"{frames / seconds:.1f} fps",
         markup=False,
     )
-    if interrupt.is_set():
-        raise typer.Exit(INTERRUPTED)

@@ -106,7 +106,6 @@ class VideoFile:
             self._hdr = self.info.colour.transfer == PQ
             if self._hdr:
                 self.info = replace(self.info, colour=standard_range(self.info.colour))
-                log.warning("%s: HDR pictures (PQ) are taken to the standard range", self.name)
             self._image(self._first)  # a pixel format that cannot be converted shows here
         except av.FFmpegError as error:
             self.close()
@@ -134,6 +133,8 @@ class VideoFile:
         """
         if self._first is None:
             raise RuntimeError(f"{self.name} was read already; open it again")
+        if self._hdr:
+            log.warning("%s: HDR pictures (PQ) are taken to the standard range", self.name)
         first, self._first = self._first, None
         self._stop = stop
         return self._frames(first)

@@ -48,13 +48,32 @@ def test_video_is_annotated(clip: Path, tmp_path: Path, rtpose: Rtpose):
     assert len(lines[-1]["people"][0]["joints"]) == 21
 
 
+def test_several_videos_are_done_one_by_one_as_if_alone(clip: Path, tmp_path: Path, rtpose: Rtpose):
+    """Their joints in one file; ids begin anew, nobody is followed from one into the next."""
+    folder = tmp_path / "drawn"
+    folder.mkdir()
+    write_sample(tmp_path / "short.mp4", seconds=0.3)
+    words = [clip, "short.mp4", "--out", folder, "--save", "all.csv"]
+    done = rtpose("video", *words)
+    assert done.code == 0, done.errors
+    assert sorted(p.name for p in folder.iterdir()) == ["short.pose.mp4", "walk.pose.mp4"]
+    assert "walk.pose.mp4: 15 frames" in done.errors and "short.pose.mp4: 9 frames" in done.errors
+    assert done.errors.count("nano by") == 1  # networks are loaded once
+    for name in (str(clip), "short.mp4"):
+        done = rtpose("video", name, "--no-video", "--save", "one.csv", "--overwrite")
+        assert done.code == 0, done.errors
+        alone = list(csv.DictReader((tmp_path / "one.csv").open()))
+        together = list(csv.DictReader((tmp_path / "all.csv").open()))
+        assert alone and [row for row in together if row["source"] == name] == alone
+
+
 def test_joints_alone_are_those_of_the_video(clip: Path, tmp_path: Path, rtpose: Rtpose):
     done = rtpose("video", clip, "--save", "with.csv")
     assert done.code == 0, done.errors
     (tmp_path / "walk.pose.mp4").unlink()
     done = rtpose("video", clip, "--no-video", "--save", "without.csv")
     assert done.code == 0, done.errors
-    assert "without.csv: 15 frames" in done.errors
+    assert "walk.mp4: 15 frames" in done.errors
     assert (tmp_path / "with.csv").read_text() == (tmp_path / "without.csv").read_text()
     assert sorted(p.name for p in tmp_path.iterdir()) == ["with.csv", "without.csv"]
     assert {row["frame"] for row in csv.DictReader((tmp_path / "with.csv").open())} == {
@@ -71,6 +90,11 @@ def test_joints_alone_are_those_of_the_video(clip: Path, tmp_path: Path, rtpose:
         (["video", "text.mp4"], "text.mp4"),
         (["video", "{clip}", "--out", "no/such/folder/out.mp4"], "no/such/folder"),
         (["video", "{clip}", "--out", "taken.mp4"], "--overwrite"),
+        (["video", "{clip}", "gone.mp4"], "gone.mp4: no such file"),
+        (["video", "{clip}", "text.mp4"], "text.mp4"),
+        (["video", "{clip}", "{clip}"], "2 of the inputs would be written as walk.pose.mp4"),
+        (["video", "{clip}", "walk.pose.mp4"], "walk.pose.mp4 is an input itself"),
+        (["video", "{clip}", "text.mp4", "--out", "a.mp4"], "a.mp4 is no folder, and 2 videos"),
         (["video", "{clip}", "--out", "out.avi"], ".mp4"),
         (["video", "{clip}", "--model", "huge"], "unknown model 'huge'"),
         (["video", "{clip}", "--model", "gone.safetensors"], "no such weights file"),
@@ -130,7 +154,6 @@ def test_ended_while_networks_load_nothing_is_left(
     number: int, clip: Path, tmp_path: Path, rtpose: Rtpose, monkeypatch: pytest.MonkeyPatch
 ):
     def ended(*_: object) -> None:
-        assert list(tmp_path.iterdir()), "the output is made before"
         signal.raise_signal(number)
 
     monkeypatch.setattr("rtpose.commands.setup.set_up", ended)

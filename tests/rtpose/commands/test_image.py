@@ -120,7 +120,7 @@ def test_ctrl_c_ends_between_two_pictures(
         (["empty"], "no pictures in it"),
         (["photos", "--out", "no/such"], "no such folder"),
         (["photos", "--no-images"], "add --save"),
-        (["photos/bus.jpg", "twice/bus.jpg"], "2 of the pictures would be written as bus.pose.jpg"),
+        (["photos/bus.jpg", "twice/bus.jpg"], "2 of the inputs would be written as bus.pose.jpg"),
         (["twice/bus.jpg"], "bus.pose.jpg exists"),
         (["photos/bus.jpg", "bus.pose.jpg", "--overwrite"], "is an input itself"),
         (["photos", "--out", "empty", "--save", "poses.txt"], ".jsonl, .csv, .parquet"),
@@ -148,7 +148,7 @@ def test_names_of_formats_nobody_knows_become_jpeg(tmp_path: Path):
         Path("out/b.pose.JPG"), Path("out/c.pose.jpg"),
     ]  # fmt: skip
     for other in ("c/b.jpg", "c/B.JPG"):
-        with pytest.raises(RtposeError, match="2 of the pictures"):
+        with pytest.raises(RtposeError, match="2 of the inputs"):
             name_targets([Path("a/b.jpg"), Path(other)], Path("out"))
 
 

@@ -41,4 +41,25 @@ def test_ctrl_c_ends_the_reading_of_a_stream(
     done = rtpose("video", server.url)
     assert done.code == 130
     assert "stopped before the first frame" in done.errors
+    assert "videos are left" not in done.errors
     assert len(read) < 100
+
+
+def test_ctrl_c_in_one_leaves_those_after_it(
+    mjpeg: Callable[..., Any],
+    rtpose: Rtpose,
+    no_networks: None,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """And none of them is opened."""
+
+    def stopped(*_: object, stop: threading.Event) -> Iterator[None]:
+        stop.set()
+        yield from ()
+
+    monkeypatch.setattr("rtpose.stream.every_frame", stopped)
+    server = mjpeg()
+    server.acts = [server.steady(count=200, rate=200)]
+    done = rtpose("video", server.url, f"{server.url}2", f"{server.url}3")
+    assert done.code == 130
+    assert "stopped: 2 of 3 videos are left" in done.errors
