@@ -26,12 +26,16 @@ class Frame:
         Presentation time in seconds; 0 for the first frame of a file.
     source : str
         What it comes from, as people are told: a file's name, a camera, an address.
+    unix_s : float or None
+        When it was got from a camera, in seconds since 1970 by this machine's clock; None for what
+        is read from a file.
     """
 
     image: Image
     index: int
     time_s: float
     source: str = ""
+    unix_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)

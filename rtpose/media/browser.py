@@ -111,7 +111,8 @@ class BrowserView:
     message ``poses`` asks for the newest frame that was not yet sent on this connection; the
     answer comes as soon as there is one::
 
-        {"source": "camera 0", "frame": 12, "time_s": 0.4, "width": 1280, "height": 720,
+        {"source": "camera 0", "frame": 12, "time_s": 0.4, "unix_s": 1764249600.25,
+         "width": 1280, "height": 720,
          "hud": {"fps": 29.9, "latency_ms": 41.0, "people": 1, "engine": "openvino bf16 on cpu",
                  "recording": false, "paused": false, "notice": ""},
          "people": [{"id": 1, "score": 0.93, "box": [x0, y0, x1, y1],

@@ -49,9 +49,10 @@ class Waiting:
 class Camera:
     """The newest frame of a live source, now and for as long as it is there.
 
-    Frames carry the seconds from opening the camera to the moment the picture was got, and count
-    all pictures got: numbers missing between two frames are those that nobody had time for. A
-    lost camera is opened again; its pictures may then have another size.
+    Frames carry the moment their picture was got, in seconds from opening the camera and by the
+    machine's clock, which may be set meanwhile. They count all pictures got: numbers missing
+    between two frames are those that nobody had time for. A lost camera is opened again; its
+    pictures may then have another size.
 
     Parameters
     ----------
@@ -151,7 +152,7 @@ class Camera:
         try:
             for index, image in enumerate(chain((first,), self._pictures(feed))):
                 with self._changed:
-                    self._newest = Frame(image, index, self.now_s(), self.name)
+                    self._newest = Frame(image, index, self.now_s(), self.name, time.time())
                     self._changed.notify_all()
         except BaseException as error:  # noqa: BLE001  raised again by who takes the frames
             self._error = error

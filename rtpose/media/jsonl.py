@@ -15,11 +15,13 @@ class JsonlWriter:
 
     A line stands for itself, there is no header::
 
-        {"source": "in.mp4", "frame": 0, "time_s": 0.0, "width": 640, "height": 480, "people": [
+        {"source": "in.mp4", "frame": 0, "time_s": 0.0, "unix_s": null,
+         "width": 640, "height": 480, "people": [
             {"id": 1, "score": 0.93, "box": [x0, y0, x1, y1],
              "joints": {"right_ankle": [x, y, score], ...}}]}
 
-    ``id`` is null before tracking, and in the first frame of somebody who comes later than others.
+    ``unix_s`` is when a camera gave the picture, in seconds since 1970, null for files. ``id`` is
+    null before tracking, and in the first frame of somebody who comes later than others.
     Coordinates are pixels of the frame, rounded to hundredths, scores to four digits, times to
     microseconds. Every line is complete when it is written, so the file is under its final name
     from the start and stays there whatever happens after.
@@ -80,6 +82,7 @@ def frame_record(result: FrameResult, skeleton: Skeleton) -> dict[str, object]:
         "source": frame.source,
         "frame": frame.index,
         "time_s": round(frame.time_s, 6),
+        "unix_s": None if frame.unix_s is None else round(frame.unix_s, 6),
         "width": width,
         "height": height,
         "people": [_person(pose, skeleton.joints) for pose in result.poses],

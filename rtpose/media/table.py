@@ -1,8 +1,9 @@
 """Where joints go: a table with a row for each person in each frame, as CSV or Parquet.
 
-The columns are ``source``, ``frame``, ``time_s``, ``id``, ``score``, the box ``x0, y0, x1, y1``,
-and for each joint of the skeleton ``NAME_x``, ``NAME_y``, ``NAME_score``; units and rounding as in
-`rtpose.media.jsonl`. ``id`` is empty before tracking. A frame with nobody in it has no row.
+The columns are ``source``, ``frame``, ``time_s``, ``unix_s``, ``id``, ``score``, the box
+``x0, y0, x1, y1``, and for each joint of the skeleton ``NAME_x``, ``NAME_y``, ``NAME_score``; units
+and rounding as in `rtpose.media.jsonl`. ``unix_s`` is empty for files, ``id`` before tracking. A
+frame with nobody in it has no row.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ _ROWS_AT_ONCE = 5_000
 def columns(skeleton: Skeleton) -> list[str]:
     """Names of the columns."""
     parts = [f"{name}_{part}" for name in skeleton.joints for part in ("x", "y", "score")]
-    return ["source", "frame", "time_s", "id", "score", "x0", "y0", "x1", "y1", *parts]
+    return ["source", "frame", "time_s", "unix_s", "id", "score", "x0", "y0", "x1", "y1", *parts]
 
 
 def rows(result: FrameResult, skeleton: Skeleton) -> list[Row]:
@@ -50,7 +51,9 @@ def rows(result: FrameResult, skeleton: Skeleton) -> list[Row]:
             raise ValueError(f"frame {frame.index}: not a number, or infinite")
         digits = [4, 2, 2, 2, 2, *(2, 2, 4) * len(skeleton)]
         rounded = [round(float(v), n) for v, n in zip(values, digits, strict=True)]
-        table.append([frame.source, frame.index, round(frame.time_s, 6), pose.id, *rounded])
+        unix_s = None if frame.unix_s is None else round(frame.unix_s, 6)
+        when: Row = [frame.index, round(frame.time_s, 6), unix_s]
+        table.append([frame.source, *when, pose.id, *rounded])
     return table
 
 
@@ -126,7 +129,8 @@ class ParquetWriter:
         from pyarrow import float32, float64, int64, schema, string
         from pyarrow.parquet import ParquetWriter as TableFile
 
-        types = {"source": string(), "frame": int64(), "time_s": float64(), "id": int64()}
+        types = {"source": string(), "frame": int64(), "id": int64()}
+        types |= dict.fromkeys(("time_s", "unix_s"), float64())
         self._schema = schema([(name, types.get(name, float32())) for name in columns(skeleton)])
         self._skeleton = skeleton
         self._path = path

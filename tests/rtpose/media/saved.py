@@ -7,8 +7,8 @@ import numpy as np
 from rtpose.pose import Frame, FrameResult, Pose
 
 
-def result(index: int, people: int, joints: int = 16) -> FrameResult:
-    frame = Frame(np.zeros((48, 64, 3), np.uint8), index, index / 30, "in.mp4")
+def result(index: int, people: int, joints: int = 16, unix_s: float | None = None) -> FrameResult:
+    frame = Frame(np.zeros((48, 64, 3), np.uint8), index, index / 30, "in.mp4", unix_s)
     poses = [
         Pose(
             box=np.array([1.234, 2, 30.5, 40], np.float32),

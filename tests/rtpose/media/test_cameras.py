@@ -34,6 +34,7 @@ def test_frames_carry_numbers_and_the_time_of_their_capture(mjpeg: Start):
         for frame in source.frames():
             age_s = source.now_s() - frame.time_s
             assert 0 <= age_s < 5
+            assert frame.unix_s is not None and abs(time.time() - age_s - frame.unix_s) < 1
             frames.append(frame)
             if len(frames) == 10:
                 break

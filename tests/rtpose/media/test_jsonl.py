@@ -23,8 +23,9 @@ def test_a_json_line_a_frame_as_it_comes(tmp_path):
             assert len(lines) == i + 1
             assert len(json.loads(lines[-1])["people"]) == people
     first = json.loads(path.read_text().splitlines()[0])
-    assert list(first) == ["source", "frame", "time_s", "width", "height", "people"]
+    assert list(first) == ["source", "frame", "time_s", "unix_s", "width", "height", "people"]
     assert (first["frame"], first["width"], first["height"]) == (0, 64, 48)
+    assert first["unix_s"] is None
     person = first["people"][0]
     assert person["id"] == 5 and first["people"][1]["id"] is None
     assert person["score"] == 0.9877 and person["box"] == [1.23, 2.0, 30.5, 40.0]

@@ -25,18 +25,24 @@ from .saved import result
 @pytest.mark.parametrize("skeleton", SKELETONS.values(), ids=lambda s: s.name)
 def test_a_column_for_each_number_and_no_name_twice(skeleton):
     names = columns(skeleton)
-    assert len(names) == len(set(names)) == 9 + 3 * len(skeleton)
+    assert len(names) == len(set(names)) == 10 + 3 * len(skeleton)
 
 
-@given(people=st.integers(0, 4), index=st.integers(0, 10**6))
-def test_rows_say_what_json_lines_say(people, index):
-    shown = result(index, people, len(BODY21))
+@given(
+    people=st.integers(0, 4),
+    index=st.integers(0, 10**6),
+    unix_s=st.none() | st.floats(1.7e9, 1.9e9),
+)
+def test_rows_say_what_json_lines_say(people, index, unix_s):
+    shown = result(index, people, len(BODY21), unix_s)
     record = frame_record(shown, BODY21)
     table = [dict(zip(columns(BODY21), row, strict=True)) for row in rows(shown, BODY21)]
     assert len(table) == len(record["people"]) == people
     for row, person in zip(table, record["people"], strict=True):
         assert row["source"] == record["source"] == "in.mp4"
         assert (row["frame"], row["time_s"]) == (record["frame"], record["time_s"])
+        assert row["unix_s"] == record["unix_s"]
+        assert unix_s is None or abs(row["unix_s"] - unix_s) < 1e-6
         assert (row["id"], row["score"]) == (person["id"], person["score"])
         assert [row[k] for k in ("x0", "y0", "x1", "y1")] == person["box"]
         for name, joint in person["joints"].items():
@@ -52,6 +58,7 @@ def test_csv_rows_are_complete_as_they_come(tmp_path):
             found = list(csv.DictReader(path.open()))
             assert [row["frame"] for row in found] == ["0", "0", "2"][: len(found)]
     assert [row["id"] for row in found] == ["5", "", "5"]
+    assert {row["unix_s"] for row in found} == {""}
     assert found[0]["right_knee_score"] == "0.7143" and found[2]["time_s"] == "0.066667"
     assert b"\r" not in path.read_bytes()
 
@@ -61,13 +68,15 @@ def test_parquet_has_types_and_rows_beyond_what_is_held_back(tmp_path, monkeypat
     path = tmp_path / "poses.parquet"
     with closing(ParquetWriter(path, MPII16)) as writer:
         for i, people in enumerate([2, 0, 1, 2]):
-            writer.write(result(i, people))
+            writer.write(result(i, people, unix_s=1.8e9 + i / 30 if i else None))
             assert not path.exists(), "its name comes when it can be read"
     table = read_table(path)
     assert table.column_names == columns(MPII16)
     assert {str(f.type) for f in table.schema} == {"string", "int64", "double", "float"}
     assert table["frame"].to_pylist() == [0, 0, 2, 3, 3]
     assert table["id"].to_pylist() == [5, None, 5, 5, None]
+    assert table["unix_s"].to_pylist()[:2] == [None, None]
+    assert np.allclose(table["unix_s"].to_pylist()[2:], 1.8e9 + np.array([2, 3, 3]) / 30, atol=1e-6)
     want = np.array([row for i in (0, 2, 3) for row in rows(result(i, 2), MPII16)][:5])
     got = np.array([column.to_pylist() for column in table.columns]).T
     assert (got[:, 0] == want[:, 0]).all()
