@@ -1,8 +1,10 @@
-"""Scales down what batch norm alone reads: answers stay, numbers fit half precision.
+"""Scales down what batch norm alone reads where half precision would not hold it; answers stay.
 
 Batch norm does not see how large its inputs are, so nothing keeps them small in training: after
 25,000 pictures at a high rate base's last features had variances up to 73,000, beyond the 65,504
 that half precision holds, on disk and in engines that compute in it.
+
+Only there: to an optimiser weights a fifth as large are weights that learn five times as fast.
 """
 
 from __future__ import annotations
@@ -14,10 +16,13 @@ from torch import nn
 
 from rtpose.network import DCHourglass, Residual
 
+_MOST = 4096.0
+"""Variance that is left as it is: its numbers, up to a thousand standard deviations, still fit."""
+
 
 @torch.no_grad()
 def shrink(network: DCHourglass) -> None:
-    """Bring the variance of every channel that only batch norm reads to at most 1, in place.
+    """Bring the variance of every channel that only batch norm reads to at most 4096, in place.
 
     What the network answers changes by rounding errors only.
 
@@ -28,7 +33,7 @@ def shrink(network: DCHourglass) -> None:
     """
     for convolution, norm in _read_by_norm_alone(network):
         assert norm.running_mean is not None and norm.running_var is not None
-        scale = (norm.running_var + norm.eps).rsqrt().clamp_max(1)
+        scale = (_MOST / (norm.running_var + norm.eps)).sqrt().clamp_max(1)
         convolution.weight *= scale[:, None, None, None]
         norm.running_mean *= scale
         # batch norm adds eps once more, to what is now smaller
