@@ -27,8 +27,8 @@ class Frame:
     source : str
         What it comes from, as people are told: a file's name, a camera, an address.
     unix_s : float or None
-        When it was got from a camera, in seconds since 1970 by this machine's clock; None for what
-        is read from a file.
+        When it was got from a camera or live stream, in seconds since 1970 by this machine's clock;
+        None for what is read from a file.
     """
 
     image: Image

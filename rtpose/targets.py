@@ -76,5 +76,9 @@ def check_apart(targets: Sequence[Path], sources: Sequence[Path]) -> None:
     target, count = Counter(str(target).casefold() for target in targets).most_common(1)[0]
     if count > 1:
         raise RtposeError(f"{count} of the inputs would be written as {target}; run them apart")
-    if inputs := {p.resolve() for p in sources} & {t.resolve() for t in targets}:
-        raise RtposeError(f"{min(inputs)} is an input itself; choose another folder with --out")
+    there = {(p.stat().st_dev, p.stat().st_ino) for p in sources if p.exists()}
+    for path in targets:
+        if path.exists() and (path.stat().st_dev, path.stat().st_ino) in there:
+            raise RtposeError(
+                f"{path} is an input itself; leave it out, or choose another folder with --out"
+            )

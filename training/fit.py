@@ -9,6 +9,7 @@ import logging
 import math
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -128,13 +129,19 @@ def fit(
 
     def save_best(network: DCHourglass, size: int, scores: dict[str, float]) -> None:
         about = {
-            "date": datetime.date.today().isoformat(),
-            "data": ", ".join(count_sources(people)),
             "scores": json.dumps({f"PCK@0.2 {k}": round(v, 2) for k, v in scores.items()}),
-            "license": "AGPL-3.0-or-later",
         }
         shrink(network)  # half precision, in which it is written, may not hold it as it is
-        save_checkpoint(folder.best, Checkpoint(network, skeleton, size, about=about))
+        if beginning and network is beginning.network:  # which did not learn from these people
+            made = replace(beginning, about=beginning.about | about)
+        else:
+            about |= {
+                "date": datetime.date.today().isoformat(),
+                "data": ", ".join(count_sources(people)),
+                "license": "AGPL-3.0-or-later",
+            }
+            made = Checkpoint(network, skeleton, size, about=about)
+        save_checkpoint(folder.best, made)
 
     if processes.first:
         if not resume:
@@ -181,9 +188,10 @@ def fit(
             "stopped before the first evaluation: there is no %s yet; --resume goes on",
             folder.best,
         )
-    if processes.first and start and folder.best_step() == 0:
+    elif processes.first and folder.best_step() == 0:
         log.warning(
-            "no weights yet are better than those it began with: %s holds these", folder.best
+            "%s holds the weights it began with: none that were scored since are better",
+            folder.best,
         )
     if interrupted():
         raise KeyboardInterrupt  # after all was saved; who called must not go on

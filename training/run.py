@@ -138,8 +138,6 @@ def _rows(path: Path) -> list[dict[str, str]]:
 def _keep(path: Path, step: int) -> None:
     """Keep the lines of CSV up to a step; no file where there is none."""
     rows = _rows(path)
-    if not rows:
-        return
     partial = path.with_suffix(".partial")
     partial.unlink(missing_ok=True)
     for row in rows:
@@ -148,4 +146,4 @@ def _keep(path: Path, step: int) -> None:
     if partial.exists():
         partial.replace(path)
     else:
-        path.unlink()
+        path.unlink(missing_ok=True)

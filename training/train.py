@@ -290,7 +290,7 @@ def train(
     if resume:
         step, best = restore(run.load(), network, average, optimisers)
     if processes.first:
-        run.forget_after(step)
+        run.forget_after(step if resume else -1)
 
     scores: dict[str, float] = {}
     losses: list[float] = []
@@ -311,6 +311,8 @@ def train(
 
     if start is not None and not resume and processes.first:
         score(start.network, start.input_size)
+        # its weights and scores are in the folder now, so a run that fails at once is one to resume
+        run.save(snapshot(step, best, network, average, optimisers))
         reported = time.monotonic()
     for number, phase in enumerate(config.phases):
         if step >= starts[number + 1]:

@@ -29,7 +29,7 @@ from rtpose.commands.options import (
 )
 from rtpose.commands.terminal import INTERRUPTED, console, ctrl_c, ctrl_c_afterwards, frame_progress
 from rtpose.errors import RtposeError
-from rtpose.targets import check_apart, check_target
+from rtpose.targets import check_apart
 
 if TYPE_CHECKING:
     from rich.progress import Progress
@@ -107,7 +107,7 @@ def name_targets(inputs: Sequence[str], out: Path | None) -> list[Path]:
     if out and not out.is_dir():
         if len(inputs) > 1:
             raise RtposeError(
-                f"{out} is no folder, and {len(inputs)} videos cannot be one file; make it first"
+                f"{out}: no such folder to write {len(inputs)} videos into; make it first"
             )
         return [out]
     stems = [stem_of_url(source) if is_url(source) else Path(source).stem for source in inputs]
@@ -134,6 +134,7 @@ def annotate(
     # imported here, so that --help and a mistyped option do not wait for torch
     from rtpose.commands.setup import set_up
     from rtpose.media.saver import check_saver, open_saver
+    from rtpose.media.urls import source_name
     from rtpose.stream import STAGE_THREADS
 
     # inputs and outputs first: they are quick to find fault with, networks are slow to load
@@ -141,22 +142,30 @@ def annotate(
         _find_fault(source, target, overwrite)
     if save:
         check_saver(save, overwrite)
+        if len({source_name(source) for source in inputs}) < len(inputs):
+            raise RtposeError(f"{save} could not tell two of the inputs apart; run them apart")
     setup = set_up(settings, STAGE_THREADS)
-    done = 0
+    counts: list[int] = []
     with ExitStack() as stack:
         progress = stack.enter_context(frame_progress())
         interrupt = stack.enter_context(ctrl_c())
         saver = None
         if save:  # after ctrl_c, so that it is finished before Ctrl-C means again what it meant
             saver = stack.enter_context(open_saver(save, setup.estimator.skeleton, overwrite))
-        for source, target in zip(inputs, targets, strict=True):
-            if interrupt.is_set():
-                break
-            _annotate_one(source, target, overwrite, setup, saver, progress, interrupt)
-            done += 1
+        try:
+            for source, target in zip(inputs, targets, strict=True):
+                if interrupt.is_set():
+                    break
+                counts.append(
+                    _annotate_one(source, target, overwrite, setup, saver, progress, interrupt)
+                )
+        finally:
+            left = len(inputs) - len([count for count in counts if count])
+            if left and len(inputs) > 1:
+                console.print(f"{left} of {len(inputs)} videos are left", style="yellow")
+    if save:
+        console.print(f"{save}: joints of {sum(counts)} frames", markup=False)
     if interrupt.is_set():
-        if left := len(inputs) - done:
-            console.print(f"stopped: {left} of {len(inputs)} videos are left", style="yellow")
         raise typer.Exit(INTERRUPTED)
 
 
@@ -165,13 +174,13 @@ def _find_fault(source: str, target: Path | None, overwrite: bool) -> None:
 
     A stream is only opened when it is read: one that nobody reads for so long hangs up.
     """
-    from rtpose.media.sinks import VideoWriter
+    from rtpose.media.sinks import VideoWriter, check_video_target
     from rtpose.media.sources import VideoFile
     from rtpose.media.urls import is_url
 
     if is_url(source):
         if target:
-            check_target(target, overwrite)
+            check_video_target(target, overwrite)
         return
     with VideoFile(source) as file:
         if target:
@@ -186,8 +195,8 @@ def _annotate_one(
     saver: Saver | None,
     progress: Progress,
     interrupt: threading.Event,
-) -> None:
-    """One of several: until it ends or `interrupt` is set."""
+) -> int:
+    """One of several, until it ends or `interrupt` is set; the number of its frames."""
     from rtpose.media.sinks import VideoWriter
     from rtpose.media.sources import VideoFile
     from rtpose.media.urls import is_url
@@ -229,7 +238,7 @@ def _annotate_one(
     if not frames:
         words = f"stopped before the first frame: nothing is written of {file.name}"
         console.print(words, style="yellow", markup=False)
-        return
+        return 0
     for line in writer.audio_skipped if writer else ():
         console.print(f"note: {line}", style="yellow", markup=False)
     if interrupt.is_set():
@@ -242,3 +251,4 @@ def _annotate_one(
         f"{frames / seconds:.1f} fps",
         markup=False,
     )
+    return frames

@@ -20,8 +20,8 @@ class JsonlWriter:
             {"id": 1, "score": 0.93, "box": [x0, y0, x1, y1],
              "joints": {"right_ankle": [x, y, score], ...}}]}
 
-    ``unix_s`` is when a camera gave the picture, in seconds since 1970, null for files. ``id`` is
-    null before tracking, and in the first frame of somebody who comes later than others.
+    ``unix_s`` is when a camera or stream gave the picture, in seconds since 1970, null for files.
+    ``id`` is null before tracking, and in the first frame of somebody who comes later than others.
     Coordinates are pixels of the frame, rounded to hundredths, scores to four digits, times to
     microseconds. Every line is complete when it is written, so the file is under its final name
     from the start and stays there whatever happens after.

@@ -10,11 +10,11 @@ import cv2
 import numpy as np
 
 from rtpose.errors import RtposeError
-from rtpose.media.sinks import VIDEO_FORMATS, VideoWriter
+from rtpose.media.sinks import VideoWriter, check_video_target
 from rtpose.media.video_info import VideoInfo
 from rtpose.pictures import write_picture
 from rtpose.pose import Frame, FrameResult, Image
-from rtpose.targets import check_target, unused
+from rtpose.targets import unused
 
 _CLOCK = Fraction(1, 90_000)
 """MPEG's clock, fine enough for frames that come when they come."""
@@ -65,11 +65,7 @@ class Recorder:
         source: Path | None = None,
     ) -> None:
         if path is not None:
-            if path.suffix.lower() not in VIDEO_FORMATS:
-                raise RtposeError(
-                    f"{path}: the name of a video must end in {', '.join(VIDEO_FORMATS)}"
-                )
-            check_target(path, overwrite, source)
+            check_video_target(path, overwrite, source)
         self.finished: list[Path] = []
         self._begun = 0
         self._path = path

@@ -43,6 +43,19 @@ _CODABLE_MATRICES = {1, 4, 5, 6, 7, 9}
 _BT709 = Colour(1, 1, 1)
 
 
+def check_video_target(path: Path, overwrite: bool, source: Path | None = None) -> None:
+    """Refuse a name that no video can or must be written to.
+
+    Raises
+    ------
+    RtposeError
+        If its suffix is none of `VIDEO_FORMATS`, or see `rtpose.targets.check_target`.
+    """
+    if path.suffix.lower() not in VIDEO_FORMATS:
+        raise RtposeError(f"{path}: the name of a video must end in {', '.join(VIDEO_FORMATS)}")
+    check_target(path, overwrite, source)
+
+
 class VideoWriter:
     """An H.264 video of the same size, upright, with the source's times, colours and sound.
 
@@ -114,11 +127,7 @@ class VideoWriter:
         self._last = -1
         self._audio: AudioCopy | None = None
         self._reformatter = VideoReformatter()
-        if self.path.suffix.lower() not in VIDEO_FORMATS:
-            raise RtposeError(
-                f"{self.path}: the name of a video must end in {', '.join(VIDEO_FORMATS)}"
-            )
-        check_target(self.path, overwrite, Path(source) if source else None)
+        check_video_target(self.path, overwrite, Path(source) if source else None)
         self._partial = partial_path(self.path)
         self._open = True
         format_name = VIDEO_FORMATS[self.path.suffix.lower()]

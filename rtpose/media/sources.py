@@ -84,6 +84,7 @@ class VideoFile:
         self._last_s = 0.0
         self._trouble = _Trouble()
         self._container = _open(source)
+        self._live = is_url(self.name) and not self._container.duration
         self._clockless = is_url(self.name) and self._container.format.name in _CLOCKLESS
         try:
             self._stream = _video_stream(self._container, self.name)
@@ -168,7 +169,8 @@ class VideoFile:
                 ticks = max(stamp - origin, ticks + 1)
             self._count += 1
             self._last_s = float(ticks * time_base)
-            yield Frame(self._image(picture), self._count - 1, self._last_s, self._source)
+            unix_s = time.time() if self._live else None
+            yield Frame(self._image(picture), self._count - 1, self._last_s, self._source, unix_s)
         self.broken = self._verdict()
 
     def _stamp(self, picture: VideoFrame) -> int | None:

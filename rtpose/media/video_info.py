@@ -22,6 +22,10 @@ _PLAIN_RATE = Fraction(25)
 _HIGHEST_RATE = 1000
 """Frames a second above which a stated rate is a clock (90000) and not a rate."""
 
+_SQUARE_ENOUGH = Fraction(2, 100)
+"""What pixels' sides may differ by: programs that scale note what they rounded a size by. The
+narrowest of camcorders and DVDs differ by 6 in 100."""
+
 _ODDEST_PIXEL = 4
 """Sides of a pixel differ at most by so much; what says more is mistaken."""
 
@@ -129,7 +133,8 @@ def square_size(picture: VideoFrame, stream: VideoStream) -> tuple[int, int]:
     away: a picture of 1440x1080 whose pixels are 4:3 becomes 1920x1080.
     """
     aspect = stream.sample_aspect_ratio or Fraction(1)
-    if not 1 / _ODDEST_PIXEL <= aspect <= _ODDEST_PIXEL:
+    longer = max(aspect, 1 / aspect)
+    if longer - 1 < _SQUARE_ENOUGH or longer > _ODDEST_PIXEL:
         return picture.width, picture.height
     return (
         round(picture.width * max(aspect, Fraction(1))),

@@ -59,6 +59,7 @@ def test_several_videos_are_done_one_by_one_as_if_alone(clip: Path, tmp_path: Pa
     assert sorted(p.name for p in folder.iterdir()) == ["short.pose.mp4", "walk.pose.mp4"]
     assert "walk.pose.mp4: 15 frames" in done.errors and "short.pose.mp4: 9 frames" in done.errors
     assert done.errors.count("nano by") == 1  # networks are loaded once
+    assert "all.csv: joints of 24 frames" in done.errors
     for name in (str(clip), "short.mp4"):
         done = rtpose("video", name, "--no-video", "--save", "one.csv", "--overwrite")
         assert done.code == 0, done.errors
@@ -93,8 +94,15 @@ def test_joints_alone_are_those_of_the_video(clip: Path, tmp_path: Path, rtpose:
         (["video", "{clip}", "gone.mp4"], "gone.mp4: no such file"),
         (["video", "{clip}", "text.mp4"], "text.mp4"),
         (["video", "{clip}", "{clip}"], "2 of the inputs would be written as walk.pose.mp4"),
-        (["video", "{clip}", "walk.pose.mp4"], "walk.pose.mp4 is an input itself"),
-        (["video", "{clip}", "text.mp4", "--out", "a.mp4"], "a.mp4 is no folder, and 2 videos"),
+        (
+            ["video", "{clip}", "{clip}", "--no-video", "--save", "p.csv"],
+            "p.csv could not tell two",
+        ),
+        (["video", "http://127.0.0.1:9/", "--out", "out.avi"], ".mp4"),
+        (
+            ["video", "{clip}", "text.mp4", "--out", "a.mp4"],
+            "a.mp4: no such folder to write 2 videos",
+        ),
         (["video", "{clip}", "--out", "out.avi"], ".mp4"),
         (["video", "{clip}", "--model", "huge"], "unknown model 'huge'"),
         (["video", "{clip}", "--model", "gone.safetensors"], "no such weights file"),

@@ -2,7 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from rtpose.targets import partial_path, settle, unused
+from rtpose.errors import RtposeError
+from rtpose.targets import check_apart, partial_path, settle, unused
 
 
 def test_unused(tmp_path: Path):
@@ -35,3 +36,15 @@ def test_a_name_that_is_free(tmp_path: Path):
     partial = tmp_path / ".partial"
     partial.touch()
     assert settle(partial, tmp_path / "out.txt", overwrite=False) == tmp_path / "out.txt"
+
+
+def test_several_are_not_written_over_each_other_or_an_input(tmp_path: Path):
+    first, other, link = (tmp_path / name for name in ("a.mp4", "b.mp4", "c.mp4"))
+    first.touch()
+    link.hardlink_to(first)
+    check_apart([tmp_path / "a.pose.mp4", other], [first, tmp_path / "gone.mp4"])
+    for path in (first, link):
+        with pytest.raises(RtposeError, match=f"{path.name} is an input itself"):
+            check_apart([other, path], [first])
+    with pytest.raises(RtposeError, match=r"2 of the inputs would be written as .*b\.mp4"):
+        check_apart([other, tmp_path / "B.mp4"], [first])

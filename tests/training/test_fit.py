@@ -62,12 +62,14 @@ def test_weights_that_nothing_better_came_of_are_kept_and_that_is_said(
         "optimiser": {"rate": 1000.0, "warmup_steps": 1, "clip_norm": 1e9},
     }
     torch.manual_seed(1)
-    start = Checkpoint(DCHourglass(Architecture(1, 8, len(BODY21), depth=2)), BODY21, 64)
+    network = DCHourglass(Architecture(1, 8, len(BODY21), depth=2))
+    start = Checkpoint(network, BODY21, 64, about={"data": "elsewhere"})
     save_checkpoint(tmp_path / "start.safetensors", start)
     folder = RunFolder(tmp_path / "run")
     config = parse(TrainConfig, settings, "wild")
     fit(config, drawn_people, folder, False, tmp_path / "start.safetensors")
-    assert "no weights yet are better than those it began with" in caplog.text
+    assert "holds the weights it began with: none that were scored since are better" in caplog.text
+    assert load_checkpoint(folder.best).about["data"] == "elsewhere"
     kept = load_checkpoint(folder.best).network.state_dict()
     for name, tensor in start.network.state_dict().items():
         torch.testing.assert_close(kept[name], tensor, atol=1e-3, rtol=1e-3)

@@ -219,6 +219,23 @@ def test_weights_to_start_from_are_the_best_until_others_are(store: Store, tmp_p
     assert folder.best_step() == 5
 
 
+def test_a_run_that_fails_at_its_first_step_is_one_to_resume(store: Store, tmp_path: Path):
+    """Else the next one in this folder would add its scores to those of another start."""
+    start = Checkpoint(DCHourglass(Architecture(2, 8, 21, depth=2)), BODY21, 64)
+    broken = Store(store.crops, store.joints * float("nan"), store.weights, store.people)
+    config, folder = parse(TrainConfig, TINY, "tiny"), RunFolder(tmp_path)
+    kept: list[float] = []
+    go = lambda data, resume, val: train(  # noqa: E731
+        config, data, folder, lambda *_: {"val": val},
+        lambda network, size, scores: kept.append(scores["val"]), resume, start,
+    )  # fmt: skip
+    with pytest.raises(RtposeError, match="loss is nan"):
+        go(broken, False, 50.0)
+    assert folder.checkpoint.exists() and folder.best_step() == 0
+    go(store, True, 40.0)
+    assert kept == [50.0] and folder.best_step() == 0
+
+
 def test_damaged_or_missing_checkpoint(tmp_path: Path):
     with pytest.raises(RtposeError, match="nothing to resume from"):
         RunFolder(tmp_path).load()

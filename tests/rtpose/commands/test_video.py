@@ -62,4 +62,5 @@ def test_ctrl_c_in_one_leaves_those_after_it(
     server.acts = [server.steady(count=200, rate=200)]
     done = rtpose("video", server.url, f"{server.url}2", f"{server.url}3")
     assert done.code == 130
-    assert "stopped: 2 of 3 videos are left" in done.errors
+    assert "3 of 3 videos are left" in done.errors
+    assert server.connections == 1

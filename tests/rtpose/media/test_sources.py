@@ -159,6 +159,7 @@ def test_all_eight_orientations_come_out_upright(matrix, clip, tools):
         ("8/9", (1, 0, 0, 1), (64, 54)),  # as DV's 720x480
         ("4/3", (0, 1, -1, 0), (48, 85)),  # a camera that was held upright
         ("1000/1", (1, 0, 0, 1), (64, 48)),  # nonsense
+        ("640/639", (1, 0, 0, 1), (64, 48)),  # what scaling rounded
     ],
 )
 def test_pixels_come_square(aspect, matrix, size, clip, tools):
