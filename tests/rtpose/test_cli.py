@@ -159,10 +159,19 @@ def test_names_too_long_are_one_line_and_exit_code_2(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_ended_while_networks_load_nothing_is_left(
-    number: int, clip: Path, tmp_path: Path, rtpose: Rtpose, monkeypatch: pytest.MonkeyPatch
+    number: int,
+    clip: Path,
+    tmp_path: Path,
+    rtpose: Rtpose,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
 ):
     def ended(*_: object) -> None:
         signal.raise_signal(number)
+
+    # a shell that runs the tests in the background lets them ignore Ctrl-C
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    request.addfinalizer(lambda: signal.signal(signal.SIGINT, before))
 
     monkeypatch.setattr("rtpose.commands.setup.set_up", ended)
     done = rtpose("video", clip)
