@@ -313,7 +313,7 @@ def train(
         score(start.network, start.input_size)
         # its weights and scores are in the folder now, so a run that fails at once is one to resume
         run.save(snapshot(step, best, network, average, optimisers))
-        reported = time.monotonic()
+        saved = reported = time.monotonic()
     for number, phase in enumerate(config.phases):
         if step >= starts[number + 1]:
             continue
