@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 from pathlib import Path
 
-from training.run import RunFolder
+from training.run import RunFolder, read_rows
 
 
 def draw_curves(run: RunFolder, out: Path) -> None:
@@ -41,8 +40,5 @@ def draw_curves(run: RunFolder, out: Path) -> None:
 
 
 def _columns(path: Path) -> dict[str, list[float]]:
-    if not path.exists():
-        return {}
-    with path.open(newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_rows(path)
     return {name: [float(row[name]) for row in rows] for name in rows[0]} if rows else {}

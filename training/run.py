@@ -102,7 +102,7 @@ class RunFolder:
 
     def best_step(self) -> int | None:
         """At which step the weights scored best; None before the first evaluation."""
-        rows = _rows(self.scores)
+        rows = read_rows(self.scores)
         # the first column after the step is what the best is chosen by, ties go to the earlier
         best = max(rows, key=lambda row: float(list(row.values())[1]), default=None)
         return None if best is None else int(best["step"])
@@ -127,7 +127,7 @@ def _append(path: Path, row: Mapping[str, float | str]) -> None:
         writer.writerow(row)
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
+def read_rows(path: Path) -> list[dict[str, str]]:
     """The lines of CSV; none where there is no file."""
     if not path.exists():
         return []
@@ -137,7 +137,7 @@ def _rows(path: Path) -> list[dict[str, str]]:
 
 def _keep(path: Path, step: int) -> None:
     """Keep the lines of CSV up to a step; no file where there is none."""
-    rows = _rows(path)
+    rows = read_rows(path)
     partial = path.with_suffix(".partial")
     partial.unlink(missing_ok=True)
     for row in rows:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice, repeat
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +24,7 @@ from training.on_gpu import made_beside, recorded
 from training.optimisers import learning_rate, make_optimisers
 from training.parallel import ALONE, Processes
 from training.run import RunFolder
+from training.snapshot import restore, snapshot
 from training.store import Store
 from training.teacher import Lesson, Teachers, teach
 
@@ -384,43 +384,3 @@ def train(
             if stop:
                 return scores
     return scores
-
-
-def snapshot(
-    step: int,
-    best: float,
-    network: nn.Module,
-    average: nn.Module,
-    optimisers: Sequence[torch.optim.Optimizer],
-) -> dict[str, Any]:
-    """All that `restore` needs. Chance needs nothing: batches are functions of the step."""
-    return {
-        "step": step,
-        "best": best,
-        "network": network.state_dict(),
-        "average": average.state_dict(),
-        "optimisers": [optimiser.state_dict() for optimiser in optimisers],
-    }
-
-
-def restore(
-    state: dict[str, Any],
-    network: nn.Module,
-    average: nn.Module,
-    optimisers: Sequence[torch.optim.Optimizer],
-) -> tuple[int, float]:
-    """Put a snapshot back; the step and the best score so far.
-
-    Raises
-    ------
-    RtposeError
-        If it is of another network.
-    """
-    try:
-        network.load_state_dict(state["network"])
-        average.load_state_dict(state["average"])
-        for optimiser, its_state in zip(optimisers, state["optimisers"], strict=True):
-            optimiser.load_state_dict(its_state)
-        return int(state["step"]), float(state["best"])
-    except (KeyError, RuntimeError, ValueError) as error:
-        raise RtposeError(f"the checkpoint is of another network: {error}") from error
