@@ -35,7 +35,7 @@ from rtpose.engines.batches import BUCKETS
 from rtpose.engines.eager import EagerEngine
 from rtpose.engines.openvino import OpenVinoEngine
 from rtpose.engines.select import select_device, select_engine
-from rtpose.errors import RtposeError
+from rtpose.errors import RtposeError, first_line
 from rtpose.network import Architecture, DCHourglass
 from rtpose.on_device import own_stream
 from rtpose.photographs import photographed_people
@@ -159,8 +159,8 @@ def main(
                 for engine in _in_every_precision(kind, checkpoint, device):
                     checks.append(check(name, engine, checkpoint))
                     engines[name].append(engine)
-            except RtposeError as error:
-                missing[f"{kind} for {name}"] = f"fails: {error}"
+            except (RtposeError, torch.OutOfMemoryError) as error:
+                missing[f"{kind} for {name}"] = f"fails: {first_line(error)}"
     if device != "cpu":
         name = "base untrained (random weights)"
         checkpoints[name] = untrained_base()
@@ -168,8 +168,8 @@ def main(
         for kind in kinds:
             try:
                 engines[name].append(_uncompared(kind, checkpoints[name], device))
-            except RtposeError as error:
-                missing[f"{kind} for {name}"] = f"fails: {error}"
+            except (RtposeError, torch.OutOfMemoryError) as error:
+                missing[f"{kind} for {name}"] = f"fails: {first_line(error)}"
     record: dict[str, object] = {
         "date": datetime.date.today().isoformat(),
         "machine": describe() | _gpu(device),

@@ -116,18 +116,19 @@ def read_entry(kind: str, key: Mapping[str, str]) -> dict[str, bytes] | None:
     return None
 
 
-def read_verdict(kind: type[T], text: bytes) -> T:
-    """Read a dataclass that was kept as JSON.
+def read_as(kind: str, key: Mapping[str, str], parse: Callable[[dict[str, bytes]], T]) -> T | None:
+    """What `parse` makes of the files that were made from `key`; None as `read_entry`.
 
-    Raises
-    ------
-    ValueError
-        If it is something else.
+    Files that it cannot read, which it says by any of Python's own errors, are damaged.
     """
+    kept = read_entry(kind, key)
+    if kept is None:
+        return None
     try:
-        return kind(**json.loads(text))
-    except TypeError as error:
-        raise ValueError(f"no verdict: {error}") from error
+        return parse(kept)
+    except (LookupError, TypeError, ValueError, RuntimeError) as error:
+        discard(kind, key, f"damaged ({first_line(error)})")
+        return None
 
 
 def discard(kind: str, key: Mapping[str, str], fault: str) -> None:

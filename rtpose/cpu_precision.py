@@ -18,9 +18,9 @@ from typing import Any, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpose.cache import discard, keep, read_entry, read_verdict
-from rtpose.errors import RtposeError, first_line
-from rtpose.openvino_model import capabilities, processor
+from rtpose.cache import keep, read_as
+from rtpose.errors import RtposeError
+from rtpose.openvino_model import capabilities, what_computes
 
 log = logging.getLogger(__name__)
 
@@ -109,14 +109,17 @@ def time_precisions(
         "network": network,
         "input": str(pixels.shape),
         "cores": str(os.cpu_count()),
-        **_what_computes(),
+        **what_computes(),
+        "openvino": version("openvino"),
     }
-    kept = read_entry("openvino", key)
-    if kept is not None:
-        try:
-            return _read_seconds(kept.get(_VERDICT, b""), precisions)
-        except ValueError as error:
-            discard("openvino", key, f"damaged ({first_line(error)})")
+
+    def read(kept: dict[str, bytes]) -> dict[str, float]:
+        seconds = json.loads(kept[_VERDICT])
+        return {name: float(seconds[name]) for name in precisions}
+
+    known = read_as("openvino", key, read)
+    if known is not None:
+        return known
     requests = {precision: compile_in(precision) for precision in precisions}
     turns: dict[str, list[float]] = {precision: [] for precision in requests}
     for turn in range(_TURNS + 1):
@@ -130,14 +133,6 @@ def time_precisions(
     if all(second <= _AGREE * first for first, second in two.values()):
         keep("openvino", key, lambda made: (made / _VERDICT).write_text(json.dumps(best)))
     return best
-
-
-def _read_seconds(text: bytes, precisions: Sequence[str]) -> dict[str, float]:
-    try:
-        seconds = json.loads(text)
-        return {name: float(seconds[name]) for name in precisions}
-    except (KeyError, TypeError) as error:
-        raise ValueError(f"no seconds: {error}") from error
 
 
 def quickest_that_agrees(
@@ -184,25 +179,13 @@ def ask_once(kind: type[V], file: str, question: Mapping[str, str], ask: Callabl
     ask : callable
         Gives it.
     """
-    key = {**question, **_what_computes()}
-    kept = read_entry("openvino", key)
-    if kept is not None:
-        try:
-            return read_verdict(kind, kept.get(file, b""))
-        except ValueError as error:
-            discard("openvino", key, f"damaged ({first_line(error)})")
+    key = {**question, **what_computes(), "openvino": version("openvino")}
+    known = read_as("openvino", key, lambda kept: kind(**json.loads(kept[file])))
+    if known is not None:
+        return known
     found = ask()
     keep("openvino", key, lambda made: (made / file).write_text(json.dumps(found.to_dict())))
     return found
-
-
-def _what_computes() -> dict[str, str]:
-    return {
-        "processor": processor(),
-        # virtual machines hide some of what a processor of that name can do
-        "capabilities": " ".join(sorted(capabilities())),
-        "openvino": version("openvino"),
-    }
 
 
 def worthwhile(seconds: Mapping[str, float]) -> str:

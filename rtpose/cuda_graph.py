@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,6 +12,10 @@ from torch import Tensor
 
 _WARM_UPS = 3
 """Runs before recording: libraries choose their kernels and allocate in the first ones."""
+
+
+_recording = threading.Lock()
+"""CUDA records for one thread at a time, and on one stream for each GPU."""
 
 
 class CudaGraph:
@@ -26,25 +31,26 @@ class CudaGraph:
         Inputs to answers, no data-dependent control flow.
     example : (B, ...) Tensor
         On the GPU, with the shape, dtype and memory format that the network is to see.
-    pool : optional
+    pool : tuple of int, or None
         Memory that several graphs share (`torch.cuda.graph_pool_handle`): only one of them is
-        replayed at a time, and its result is copied out before the next.
+        replayed at a time, and its result is copied out before the next. None is some of its own.
     """
 
     def __init__(self, network: Callable[[Tensor], Tensor], example: Tensor, pool: Any) -> None:
         self._inputs = example.clone()
+        self._graph = torch.cuda.CUDAGraph()
         here, beside = torch.cuda.current_stream(), _capture_stream(example.device)
-        beside.wait_stream(here)
-        with torch.cuda.stream(beside):
+        # where recording fails, it is the stream's `with` that gives the thread its own stream back
+        with _recording, torch.cuda.stream(beside):
+            beside.wait_stream(here)
             for _ in range(_WARM_UPS):
                 network(self._inputs)
-        here.wait_stream(beside)
-        self._graph = torch.cuda.CUDAGraph()
-        # thread_local: another thread may allocate meanwhile
-        with torch.cuda.graph(
-            self._graph, pool=pool, stream=beside, capture_error_mode="thread_local"
-        ):
-            self._answers = network(self._inputs)
+            here.wait_stream(beside)
+            # thread_local: another thread may allocate meanwhile
+            with torch.cuda.graph(
+                self._graph, pool=pool, stream=beside, capture_error_mode="thread_local"
+            ):
+                self._answers = network(self._inputs)
 
     def __call__(self, inputs: Tensor) -> Tensor:
         """1 to B inputs, any device and dtype, to answers; what is in the other places stays."""

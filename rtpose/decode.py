@@ -1,11 +1,11 @@
-"""Heatmaps in, joints out: argmax, place between cells, flip-test merge, score.
+"""Heatmaps in, joints out: argmax, place between cells, score.
 
 Everything is batched over people and joints, in torch, on the device of the heatmaps.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
@@ -26,26 +26,6 @@ _LEAST = 1e-9
 _SCORE_RADIUS = 0.05
 """Half the side of the window whose probability is a joint's score, as a part of the map's side:
 twice the standard deviation of the training target's Gaussian less a cell."""
-
-
-def flip_pixels(crops: Tensor) -> Tensor:
-    """Mirror images of crops, (N, 3, S, S)."""
-    return crops.flip(-1)
-
-
-def merge_flipped(heatmaps: Tensor, of_flipped: Tensor, flip: Sequence[int] | Tensor) -> Tensor:
-    """Mean of the heatmaps of crops and those of their mirror images.
-
-    Parameters
-    ----------
-    heatmaps, of_flipped : (N, K, H, W)
-    flip : sequence of int or (K,) int64
-        The skeleton's mirror order: what the mirrored network calls left is right.
-    """
-    order = torch.as_tensor(flip, device=heatmaps.device)
-    # cell h stands for crop pixels 4h to 4h + 3, so mirroring cells mirrors pixels exactly and
-    # the one-cell shift that other code bases need has no place here
-    return (heatmaps + of_flipped[:, order].flip(-1)) / 2
 
 
 def parabola(line: Tensor) -> Tensor:
@@ -85,7 +65,7 @@ def decode(heatmaps: Tensor, refine: Refine = parabola) -> Tensor:
     Parameters
     ----------
     heatmaps : (N, K, H, W)
-        Probability over cells, as `rtpose.network.DCHourglass` returns it.
+        Probability over cells, as `rtpose.heatmaps.HeatmapNetwork` returns it.
     refine : Refine
         Not asked where the highest cell is not two cells from the map's edge.
 

@@ -122,6 +122,9 @@ def no_answer(device: str) -> str | None:
     """Why a GPU that PyTorch lists computes nothing: too old for it, say, or another's alone."""
     try:
         torch.ones(1, device=device).add(1).item()
+        # cuDNN gives up old GPUs before PyTorch's own kernels do
+        weights = torch.ones(8, 8, 3, 3, dtype=torch.half, device=device)
+        torch.nn.functional.conv2d(weights, weights).sum().item()
     except RuntimeError as error:
         return f"device {device} does not compute: {first_line(error)}"
     return None

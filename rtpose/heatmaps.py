@@ -7,7 +7,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from rtpose.decode import flip_pixels, merge_flipped
 from rtpose.network import DCHourglass
 
 
@@ -64,3 +63,23 @@ class HeatmapNetwork(nn.Module):
         # not chunk, which ONNX's converter cannot read where the number of crops is open
         both = heatmaps.view(2, -1, *heatmaps.shape[1:])
         return merge_flipped(both[0], both[1], self.mirror_order)
+
+
+def flip_pixels(crops: Tensor) -> Tensor:
+    """Mirror images of crops, (N, 3, S, S)."""
+    return crops.flip(-1)
+
+
+def merge_flipped(heatmaps: Tensor, of_flipped: Tensor, flip: Sequence[int] | Tensor) -> Tensor:
+    """Mean of the heatmaps of crops and those of their mirror images.
+
+    Parameters
+    ----------
+    heatmaps, of_flipped : (N, K, H, W)
+    flip : sequence of int or (K,) int64
+        The skeleton's mirror order: what the mirrored network calls left is right.
+    """
+    order = torch.as_tensor(flip, device=heatmaps.device)
+    # cell h stands for crop pixels 4h to 4h + 3, so mirroring cells mirrors pixels exactly and
+    # the one-cell shift that other code bases need has no place here
+    return (heatmaps + of_flipped[:, order].flip(-1)) / 2

@@ -15,7 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rtpose.cache import discard, keep, network_hash, read_entry
+from rtpose.cache import keep, network_hash, read_as
 from rtpose.errors import first_line
 from rtpose.offline import import_openvino
 
@@ -77,14 +77,7 @@ def convert(network: nn.Module, example: Tensor, shape: Sequence[int]) -> Any:
 
 
 def _read_kept(key: Mapping[str, str]) -> Any | None:
-    kept = read_entry("openvino", key)
-    if kept is None:
-        return None
-    try:
-        return _core().read_model(kept[_GRAPH], kept[_WEIGHTS])
-    except RuntimeError as error:
-        discard("openvino", key, f"damaged ({first_line(error)})")
-        return None
+    return read_as("openvino", key, lambda kept: _core().read_model(kept[_GRAPH], kept[_WEIGHTS]))
 
 
 def _trace(
@@ -117,9 +110,13 @@ def capabilities() -> tuple[str, ...]:
     return tuple(_core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"))
 
 
-def processor() -> str:
-    """The name of the CPU, as OpenVINO has it."""
-    return str(_core().get_property("CPU", "FULL_DEVICE_NAME"))
+def what_computes() -> dict[str, str]:
+    """The CPU, as part of a key of what was made or measured on it."""
+    return {
+        "processor": str(_core().get_property("CPU", "FULL_DEVICE_NAME")),
+        # virtual machines hide some of what a processor of that name can do
+        "capabilities": " ".join(sorted(capabilities())),
+    }
 
 
 def compile_for_cpu(
@@ -167,16 +164,13 @@ def _compile(model: Any, options: Mapping[str, Any]) -> Any:
         **json.loads(model.get_rt_info(_MADE_FROM).astype(str)),
         "compiled": json.dumps(options),
         "shape": str(model.input().partial_shape),
-        "processor": processor(),
-        # virtual machines hide some of what a processor of that name can do
-        "capabilities": " ".join(sorted(capabilities())),
+        **what_computes(),
     }
-    kept = read_entry("openvino", key)
-    if kept is not None:
-        try:
-            return _core().import_model(kept[_COMPILED], "CPU", options)
-        except RuntimeError as error:
-            discard("openvino", key, f"damaged ({first_line(error)})")
+    compiled = read_as(
+        "openvino", key, lambda kept: _core().import_model(kept[_COMPILED], "CPU", options)
+    )
+    if compiled is not None:
+        return compiled
     compiled = _core().compile_model(model, "CPU", options)
     keep(
         "openvino",

@@ -63,7 +63,7 @@ class Agreement:
         )
 
     def to_dict(self) -> dict[str, float]:
-        """For a JSON file; `rtpose.cache.read_verdict` reads it."""
+        """For a JSON file; given to the class by name it is this again."""
         return asdict(self)
 
 

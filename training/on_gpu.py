@@ -30,8 +30,12 @@ def recorded(network: DCHourglass, batch: int, size: int) -> Callable[[Tensor], 
     pictures = torch.zeros(batch, 3, size, size, dtype=torch.uint8, device=network.mean.device)
     pictures = pictures.contiguous(memory_format=torch.channels_last)
     before = [buffer.clone() for buffer in network.buffers()]
-    # without autocast's cache: it would hold what is only of the recording
-    with torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
+    # without autocast's cache: it would hold what is only of the recording. On the network's GPU:
+    # PyTorch records on the one that is current
+    with (
+        torch.cuda.device(network.mean.device),
+        torch.autocast("cuda", torch.bfloat16, cache_enabled=False),
+    ):
         graphed = torch.cuda.make_graphed_callables(EveryStack(network), (pictures,))
     with torch.no_grad():
         for buffer, value in zip(network.buffers(), before, strict=True):

@@ -324,6 +324,8 @@ def train(
 
         batches = stream(phase.size)
         if on_gpu and processes.count == 1:
+            every_stack = network.every_stack  # gives back the memory of the phase before
+            torch.cuda.empty_cache()
             every_stack = recorded(network, config.batch, phase.size)
         lessons: Iterator[Lesson | None] = repeat(None)
         if teachers is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import functools
 import importlib
+import sys
+from contextlib import redirect_stdout
 
 import torch
 
@@ -16,7 +18,7 @@ ENGINES = ("tensorrt", "compiled", "openvino", "eager")
 """Fastest first."""
 
 _TORCH_TENSORRT = ("torch-tensorrt", "torch-tensorrt-rtx")
-_TENSORRT = ("tensorrt", "tensorrt-cu13", "tensorrt_rtx")
+_TENSORRT = ("tensorrt", "tensorrt-cu12", "tensorrt-cu13", "tensorrt_rtx")
 """The ordinary ones, and those for consumer GPUs, under the same import names."""
 
 
@@ -63,7 +65,9 @@ def tensorrt_packages() -> dict[str, str]:
 @functools.cache
 def _import_fault() -> str | None:
     try:
-        importlib.import_module("torch_tensorrt")
+        # where its libraries fail it prints, into what may be --json
+        with redirect_stdout(sys.stderr):
+            importlib.import_module("torch_tensorrt")
     except Exception as error:  # noqa: BLE001  a missing library raises a bare Exception
         return f"torch-tensorrt cannot be imported: {first_line(error)}; install it again"
     return None

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 
 import torch
 
-_SAID = ("out of memory", "alloc_failed", "outofmemory", "cudaerrormemoryallocation")
-"""Of the driver, cuBLAS and cuDNN, TensorRT, and the CUDA runtime, in lower case."""
+_SAID = ("out of memory", "alloc_failed", "allocation_failed", "outofmemory",
+         "cudaerrormemoryallocation")  # fmt: skip
+"""Of the driver, cuBLAS and cuDNN 8, cuDNN 9, TensorRT, and the CUDA runtime, in lower case."""
 
 _NO_ENGINE = "unable to find an engine to execute this computation"
 """PyTorch's last word on a convolution, when it has passed over all of cuDNN's ways that found no
@@ -29,7 +30,7 @@ def is_out_of_memory(error: BaseException) -> bool:
 
 def may_be_unsupported(error: BaseException) -> bool:
     """Whether what `is_out_of_memory` takes for lack of memory may be a lack of cuDNN."""
-    return any(_NO_ENGINE in str(cause) for cause in _causes(error))
+    return any(_NO_ENGINE in str(cause).lower() for cause in _causes(error))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

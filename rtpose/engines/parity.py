@@ -26,7 +26,7 @@ TOLERANCE_PX = 0.5
 """How far joints may lie from the eager network's, in pixels of the crop, on average.
 
 Of the crop as the network takes it, whatever its size: half a pixel is 0.4 % of the side of nano's
-128 and 0.2 % of small's 256.
+128 and 0.3 % of small's 192.
 
 Of each single joint it cannot be asked: where the two highest cells of a map are a hair apart,
 rounding decides from which of them the joint is refined.
@@ -77,7 +77,7 @@ class Parity:
         )
 
     def to_dict(self) -> dict[str, float]:
-        """For a JSON file; `rtpose.cache.read_verdict` reads it."""
+        """For a JSON file; given to the class by name it is this again."""
         return asdict(self)
 
 

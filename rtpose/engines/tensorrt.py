@@ -8,6 +8,7 @@ import json
 import logging
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -16,8 +17,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from rtpose.cache import discard, keep, network_hash, read_entry, read_verdict
+from rtpose.cache import discard, keep, network_hash, read_as, read_entry
 from rtpose.checkpoint import Checkpoint
+from rtpose.cuda_graph import CudaGraph
 from rtpose.engines import parity
 from rtpose.engines.available import tensorrt_packages
 from rtpose.engines.base import no_heatmaps
@@ -67,7 +69,7 @@ class TensorRtEngine:
         # a copy on the host: it is halved and moved for building only
         self._network = HeatmapNetwork(copy.deepcopy(checkpoint.network).cpu(), flip).eval()
         self._hash = network_hash(self._network)
-        self._engines: dict[int, _Running] = {}
+        self._engines: dict[int, Callable[[Tensor], Tensor]] = {}
         self._batches = Batches(self._run, lambda: no_heatmaps(checkpoint, device))
 
     @torch.inference_mode()
@@ -93,11 +95,9 @@ class TensorRtEngine:
                     self(torch.zeros(size, 3, self.input_size, self.input_size, dtype=torch.uint8))
 
     def _run(self, crops: Tensor) -> Tensor:
-        engine = self._engine(bucket_for(len(crops)))
-        crops = crops.to(self.device, _TYPES[self.precision], non_blocking=True)
-        return engine(pad(crops, engine.size))[: len(crops)]
+        return self._engine(bucket_for(len(crops)))(crops)
 
-    def _engine(self, size: int) -> _Running:
+    def _engine(self, size: int) -> Callable[[Tensor], Tensor]:
         while size not in self._engines:
             key = engine_key(self._hash, self._shape(size), self.precision, self.device)
             built = _load(key) or self._build(size, key)
@@ -105,7 +105,7 @@ class TensorRtEngine:
                 # TensorRT allocates by itself and cannot use what PyTorch only holds back
                 torch.cuda.empty_cache()
                 try:
-                    self._engines[size] = _Running(built.serialized, size, self.device)
+                    self._engines[size] = self._ready(built.serialized, size)
                 except _UnreadableError as error:
                     # its hash was right, so TensorRT has changed under its version
                     discard("tensorrt", key, f"unreadable ({error})")
@@ -154,17 +154,39 @@ class TensorRtEngine:
 
     def _check(self, serialized: bytes, size: int) -> Parity:
         try:
-            running = _Running(serialized, size, self.device)
+            engine = self._ready(serialized, size)
         except _UnreadableError as error:
             raise RtposeError(f"engine tensorrt: a new engine cannot be loaded: {error}") from error
         reference = EagerEngine(self._checkpoint, self.device, self._flip_test)
-        dtype = _TYPES[self.precision]
 
         def in_parts(crops: Tensor) -> Tensor:
-            parts = torch.split(crops.to(self.device, dtype), size)
-            return torch.cat([running(pad(part, size))[: len(part)] for part in parts])
+            return torch.cat([engine(part) for part in torch.split(crops, size)])
 
         return parity.check(reference, in_parts, self.input_size)
+
+    def _ready(self, serialized: bytes, size: int) -> Callable[[Tensor], Tensor]:
+        """Load an engine, and record what it does: two hundred launches would wait for the host.
+
+        torch-tensorrt's own runtime records it in the same way.
+        """
+        running = _Running(serialized, self.device)
+        example = torch.zeros(self._shape(size), dtype=_TYPES[self.precision], device=self.device)
+        try:
+            return CudaGraph(running, example, None)
+        except RuntimeError as error:
+            if is_out_of_memory(error):
+                raise
+            log.warning(
+                "tensorrt: its work cannot be recorded as a CUDA graph (%s). Going on without, "
+                "which is slower",
+                first_line(error),
+            )
+
+        def unrecorded(crops: Tensor) -> Tensor:
+            placed = crops.to(self.device, example.dtype, non_blocking=True)
+            return running(pad(placed, size))[: len(crops)]
+
+        return unrecorded
 
     def _shape(self, size: int) -> tuple[int, int, int, int]:
         return size, 3, self.input_size, self.input_size
@@ -261,14 +283,10 @@ def _write(folder: Path, built: Built) -> None:
 
 
 def _load(key: dict[str, str]) -> Built | None:
-    kept = read_entry("tensorrt", key)
-    if kept is None:
-        return None
-    try:
-        return Built(kept[_ENGINE], read_verdict(Parity, kept.get(_VERDICT, b"")))
-    except (KeyError, ValueError) as error:
-        discard("tensorrt", key, f"damaged ({first_line(error)})")
-        return None
+    def read(kept: dict[str, bytes]) -> Built:
+        return Built(kept[_ENGINE], Parity(**json.loads(kept[_VERDICT])))
+
+    return read_as("tensorrt", key, read)
 
 
 class _UnreadableError(Exception):
@@ -282,13 +300,12 @@ class _Running:
     and its calls have been the same since TensorRT 8.5.
     """
 
-    def __init__(self, serialized: bytes, size: int, device: str) -> None:
+    def __init__(self, serialized: bytes, device: str) -> None:
         # in this order: torch-tensorrt decides which library `tensorrt` is, the RTX one or the
         # ordinary one
         import torch_tensorrt  # noqa: F401, I001
         import tensorrt as trt
 
-        self.size = size
         self._device = device
         # kept: an engine must not outlive its runtime and its logger
         with listen() as self._heard:
@@ -311,7 +328,7 @@ class _Running:
         self._shape = tuple(self._engine.get_tensor_shape(self._output))
 
     def __call__(self, crops: Tensor) -> Tensor:
-        """(size, 3, S, S) crops, on the device and in the engine's dtype, to heatmaps."""
+        """(B, 3, S, S) crops to heatmaps; B, device and dtype are the engine's."""
         crops = crops.contiguous()
         heatmaps = torch.empty(self._shape, dtype=torch.float, device=self._device)
         self._context.set_tensor_address(self._input, crops.data_ptr())

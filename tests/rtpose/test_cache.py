@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from rtpose import cache
-from rtpose.cache import clear, entries, keep, network_hash, read_entry
+from rtpose.cache import clear, entries, keep, network_hash, read_as, read_entry
 from rtpose.network import Architecture, DCHourglass
 
 KEY = {"gpu": "NVIDIA H100", "network": "abc", "shape": "8x3x256x256"}
@@ -38,6 +38,23 @@ def test_what_is_kept_is_found_by_its_key_only(folder: Path):
     for name in KEY:
         assert read_entry("tensorrt", KEY | {name: "other"}) is None
     assert read_entry("openvino", KEY) is None
+
+
+@pytest.mark.parametrize("text", ["", "[1]", "3", '{"real": "x"}', '{"real": 1, "x": 2}'])
+def test_what_cannot_be_parsed_is_made_again(
+    folder: Path, text: str, caplog: pytest.LogCaptureFixture
+):
+    def parse(files: dict[str, bytes]) -> complex:
+        return complex(**json.loads(files["number.json"]))
+
+    assert read_as("tensorrt", KEY, parse) is None
+    for name in ("number.json", "another.json"):
+        keep("tensorrt", KEY, lambda made, name=name: (made / name).write_text(text))
+        assert read_as("tensorrt", KEY, parse) is None
+        assert "is damaged" in caplog.text and read_entry("tensorrt", KEY) is None
+        caplog.clear()
+    keep("tensorrt", KEY, lambda made: (made / "number.json").write_text('{"real": 2}'))
+    assert read_as("tensorrt", KEY, parse) == 2
 
 
 def place(kind: str, key: dict[str, str]) -> Path:

@@ -5,17 +5,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rtpose.decode import (
-    cell_to_pixel,
-    decode,
-    flip_pixels,
-    merge_flipped,
-    parabola,
-    quarter,
-    unrefined,
-)
+from rtpose.decode import cell_to_pixel, decode, parabola, quarter, unrefined
 from rtpose.geometry import crop_squares, crop_to_frame, to_frame
-from rtpose.skeleton import BODY21
 
 CELLS = 48
 SIGMA = 1.5
@@ -116,24 +107,6 @@ def test_batched_equals_one_by_one():
 
 def test_nobody():
     assert decode(torch.zeros(0, 21, 12, 12)).shape == (0, 21, 3)
-
-
-@given(inside, inside)
-def test_flip_merge_of_a_perfect_mirror_changes_nothing(x: float, y: float):
-    """What the network says of the mirrored crop, were it perfect, is the mirrored heatmap."""
-    right, left = BODY21.index["right_wrist"], BODY21.index["left_wrist"]
-    heatmaps = torch.zeros(1, len(BODY21), CELLS, CELLS)
-    heatmaps[0, right] = gaussian(x, y)[0, 0]
-    of_flipped = torch.zeros_like(heatmaps)
-    of_flipped[0, left] = gaussian(4 * CELLS - 1 - x, y)[0, 0]
-    merged = merge_flipped(heatmaps, of_flipped, BODY21.flip)
-    torch.testing.assert_close(merged, heatmaps, atol=1e-5, rtol=1e-4)
-
-
-def test_flip_pixels_is_an_involution():
-    crops = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
-    assert torch.equal(flip_pixels(flip_pixels(crops)), crops)
-    assert torch.equal(flip_pixels(crops)[..., 0], crops[..., -1])
 
 
 def test_cells_cover_four_pixels():

@@ -1,7 +1,10 @@
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 from rtpose.checkpoint import Checkpoint
-from rtpose.heatmaps import HeatmapNetwork
+from rtpose.heatmaps import HeatmapNetwork, flip_pixels, merge_flipped
+from rtpose.skeleton import BODY21
 
 
 def test_without_flip_it_is_the_network(tiny: Checkpoint):
@@ -29,3 +32,19 @@ def test_halved_the_heatmaps_still_are_float32_and_sum_to_one(tiny: Checkpoint):
         heatmaps = network(torch.randint(0, 256, (2, 3, 64, 64), dtype=torch.uint8))
     assert heatmaps.dtype == torch.float32
     torch.testing.assert_close(heatmaps.sum(dim=(2, 3)), torch.ones(2, 21))
+
+
+@given(st.integers(0, 47), st.integers(0, 47))
+def test_flip_merge_of_a_perfect_mirror_changes_nothing(row: int, column: int):
+    """What the network says of the mirrored crop, were it perfect, is the mirrored heatmap."""
+    right, left = BODY21.index["right_wrist"], BODY21.index["left_wrist"]
+    heatmaps, of_flipped = torch.zeros(2, 1, len(BODY21), 48, 48)
+    heatmaps[0, right, row, column] = 1
+    of_flipped[0, left, row, 47 - column] = 1
+    assert torch.equal(merge_flipped(heatmaps, of_flipped, BODY21.flip), heatmaps)
+
+
+def test_flip_pixels_is_an_involution():
+    crops = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
+    assert torch.equal(flip_pixels(flip_pixels(crops)), crops)
+    assert torch.equal(flip_pixels(crops)[..., 0], crops[..., -1])

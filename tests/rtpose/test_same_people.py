@@ -3,7 +3,6 @@ import json
 import numpy as np
 import pytest
 
-from rtpose.cache import read_verdict
 from rtpose.same_people import Agreement, Found, compare_people
 
 BOXES = np.array([[10, 10, 110, 210], [300, 10, 400, 210], [10, 10, 50, 50]], np.float32)
@@ -48,8 +47,5 @@ def test_what_is_not_finite_never_holds():
 
 def test_the_record_can_be_read_back():
     found = Agreement(4, 0.9, 0.1, finite=True)
-    assert read_verdict(Agreement, json.dumps(found.to_dict()).encode()) == found
+    assert Agreement(**json.loads(json.dumps(found.to_dict()))) == found
     assert str(found) == "4 boxes, overlap at least 0.90, scores at most 0.10 apart"
-    for text in (b"", b"[1]", b'{"people": 1}'):
-        with pytest.raises(ValueError):
-            read_verdict(Agreement, text)

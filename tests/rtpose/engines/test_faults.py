@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from rtpose.engines.faults import is_out_of_memory
+from rtpose.engines.faults import is_out_of_memory, may_be_unsupported
 
 FULL = RuntimeError("CUDA error: out of memory")
 
@@ -21,6 +21,7 @@ def wrapped(cause: BaseException | None, context: BaseException | None, hides: b
         (torch.OutOfMemoryError(), True),
         (FULL, True),
         (RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling"), True),
+        (RuntimeError("CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED"), True),
         (RuntimeError("GET was unable to find an engine to execute this computation"), True),
         (RuntimeError("FIND was unable to find an engine to execute this computation"), True),
         (RuntimeError("Error Code 2: OutOfMemory (no further information)"), True),
@@ -35,3 +36,9 @@ def wrapped(cause: BaseException | None, context: BaseException | None, hides: b
 )
 def test_out_of_memory_is_seen(error: Exception, yes: bool):
     assert is_out_of_memory(error) == yes
+
+
+@pytest.mark.parametrize("word", ["Unable", "FIND was unable"])
+def test_a_convolution_without_a_way_may_be_for_want_of_cudnn(word: str):
+    error = RuntimeError(f"{word} to find an engine to execute this computation")
+    assert may_be_unsupported(error) and not may_be_unsupported(FULL)

@@ -82,7 +82,7 @@ def load_and_run(fake: FakeTensorRt, monkeypatch: pytest.MonkeyPatch) -> torch.T
     monkeypatch.setitem(sys.modules, "torch_tensorrt", SimpleNamespace())
     monkeypatch.setitem(sys.modules, "tensorrt", fake)
     monkeypatch.setattr(torch.cuda, "current_stream", lambda _: SimpleNamespace(cuda_stream=0))
-    return tensorrt._Running(b"", 1, "cpu")(torch.zeros(1, 3, 64, 64))
+    return tensorrt._Running(b"", "cpu")(torch.zeros(1, 3, 64, 64))
 
 
 def test_an_engine_is_loaded_and_launched_by_tensorrts_own_calls(monkeypatch: pytest.MonkeyPatch):
@@ -140,26 +140,38 @@ class Factory:
         torch.save((network.float(), tuple(crops.shape), crops.dtype in self.broken), stored)
         return stored.getvalue()
 
-    def load(self, serialized: bytes, size: int, device: str) -> "Running":
-        if size > self.room:
-            raise torch.OutOfMemoryError("TensorRT does not accept it: out of memory")
+    def load(self, serialized: bytes, device: str) -> "Running":
         if serialized in self.refused:
             self.refused.remove(serialized)
             raise tensorrt._UnreadableError("TensorRT does not accept it")
-        return Running(serialized, size)
+        running = Running(serialized)
+        if running.shape[0] > self.room:
+            raise torch.OutOfMemoryError("TensorRT does not accept it: out of memory")
+        return running
 
 
 class Running:
-    def __init__(self, serialized: bytes, size: int) -> None:
+    def __init__(self, serialized: bytes) -> None:
         self.network, self.shape, self.broken = torch.load(
             io.BytesIO(serialized), weights_only=False
         )
-        self.size = size
 
     def __call__(self, crops: torch.Tensor) -> torch.Tensor:
         assert tuple(crops.shape) == self.shape
         heatmaps: torch.Tensor = self.network(crops.float())
         return heatmaps * float("nan") if self.broken else heatmaps
+
+
+class Recorded:
+    """Stands where a CUDA graph stands."""
+
+    def __init__(self, network: Running, example: torch.Tensor, pool: None) -> None:
+        self.network, self.inputs = network, example
+        network(example)
+
+    def __call__(self, crops: torch.Tensor) -> torch.Tensor:
+        self.inputs[: len(crops)].copy_(crops)
+        return self.network(self.inputs)[: len(crops)]
 
 
 @pytest.fixture
@@ -168,6 +180,7 @@ def factory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Factory:
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / name)
     monkeypatch.setattr(tensorrt, "build", made.build)
     monkeypatch.setattr(tensorrt, "_Running", made.load)
+    monkeypatch.setattr(tensorrt, "CudaGraph", Recorded)
     monkeypatch.setattr(torch.cuda, "device", lambda device: torch.device(device))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda device: "NVIDIA H100")
     monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
@@ -199,6 +212,22 @@ def test_answers_are_the_eager_networks_at_any_number(factory: Factory, shipped:
         want = reference(crops(count, size))
         torch.testing.assert_close(engine(crops(count, size)), want, rtol=0.1, atol=0.01)
     assert factory.built == [(16, torch.half), (1, torch.half), (4, torch.half)]
+
+
+def test_an_engine_that_cannot_be_recorded_runs_as_it_is(
+    factory: Factory,
+    shipped: Checkpoint,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+):
+    want = TensorRtEngine(shipped, "cpu")(crops(3))
+
+    def refuse(*_: object) -> None:
+        raise RuntimeError("operation not permitted when stream is capturing")
+
+    monkeypatch.setattr(tensorrt, "CudaGraph", refuse)
+    torch.testing.assert_close(TensorRtEngine(shipped, "cpu")(crops(3)), want)
+    assert "cannot be recorded as a CUDA graph (operation not permitted" in caplog.text
 
 
 def test_the_second_time_nothing_is_built(factory: Factory, shipped: Checkpoint):
@@ -247,7 +276,7 @@ def test_a_verdict_of_other_words_is_made_again(
         other_version.setattr(tensorrt, "_write", write_as_another_version)
         TensorRtEngine(shipped, "cpu")(crops(1, shipped.input_size))
     TensorRtEngine(shipped, "cpu")(crops(1, shipped.input_size))
-    assert "is damaged (no verdict: " in caplog.text
+    assert "is damaged (Parity.__init__() got an unexpected" in caplog.text
     assert len(factory.built) == 2
 
 
