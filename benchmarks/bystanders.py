@@ -16,7 +16,7 @@ import torch
 import typer
 from torch import Tensor
 
-from rtpose.bench.accuracy import Scored, by_picture, no_detector, overall, torso_pck
+from rtpose.bench.accuracy import Scored, by_picture, no_detector, torso_pck
 from rtpose.checkpoint import load_checkpoint
 from rtpose.datasets.find import find_dataset
 from rtpose.datasets.people import People
@@ -71,7 +71,7 @@ def score(estimator: Estimator, crops: Tensor, squares: FloatArray, people: Peop
         )
     ]
     scored = Scored(np.concatenate(joints), people)
-    return [overall(torso_pck(scored.of_source(name), estimator.skeleton)) for name in ALONE]
+    return [torso_pck(scored.of_source(name), estimator.skeleton).overall for name in ALONE]
 
 
 def main(

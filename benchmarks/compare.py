@@ -15,6 +15,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,10 +27,13 @@ RESULTS = Path(__file__).parent / "results"
 
 _LESS_IS_BETTER = ("ms", "mb", "seconds", "missed", "not_found", "left_out",
                    "without_reference", "bytes", "dropped", "apart_px", "farthest_px", "raw",
-                   "smoothed")  # fmt: skip
-_NO_FIGURES = ("date", "machine", "settings", "curve", "detect_every", "beta", "camera_fps")
+                   "smoothed", "switches", "fragments", "swapped", "changes", "single")  # fmt: skip
+_NO_FIGURES = ("date", "machine", "settings", "curve")
 _NAMES = ("name", "step", "clip", "model", "engine", "source", "measure", "precision", "people",
-          "batch", "size")  # fmt: skip
+          "crops", "size", "detect_every", "variant", "seed", "split", "motion", "tracker",
+          "camera_fps", "sink_ms", "recording", "detector", "min_cutoff_hz", "beta",
+          "score")  # fmt: skip
+"""What tells the rows of a list apart; of anything else, these are figures."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +69,22 @@ class Change:
 
 def changes(before: Any, after: Any) -> list[Change]:
     """The figures of two records that do not agree, worst things first."""
-    old, new = dict(figures(before)), dict(figures(after))
+    old, new = _by_name(before), _by_name(after)
     found = [
         Change(name, old[name], figure)
         for name, figure in new.items()
         if name in old and (figure.low > old[name].high or figure.high < old[name].low)
     ]
     return sorted(found, key=lambda change: change.better)
+
+
+def _by_name(data: Any) -> dict[str, Figure]:
+    found = list(figures(data))
+    named = dict(found)
+    if len(named) < len(found):
+        name, _ = Counter(name for name, _ in found).most_common(1)[0]
+        raise ValueError(f"several figures are called {name}: what tells them apart?")
+    return named
 
 
 def figures(data: Any, name: str = "") -> Iterator[tuple[str, Figure]]:
@@ -82,7 +95,7 @@ def figures(data: Any, name: str = "") -> Iterator[tuple[str, Figure]]:
             yield name, Figure(data["value"], data["low"], data["high"], less)
             return
         for key, value in data.items():
-            if key in _NO_FIGURES or key in _NAMES or key.endswith(("_p25", "_p75", "_all")):
+            if key in _NO_FIGURES or key.endswith(("_p25", "_p75", "_all")):
                 continue
             path = f"{name} / {key}".removeprefix(" / ")
             if isinstance(value, (int, float)) and not isinstance(value, bool):
@@ -92,7 +105,10 @@ def figures(data: Any, name: str = "") -> Iterator[tuple[str, Figure]]:
                 yield from figures(value, path)
     elif isinstance(data, list):
         for i, item in enumerate(data):
-            yield from figures(item, f"{name} / {_label(item, i)}".removeprefix(" / "))
+            path = f"{name} / {_label(item, i)}".removeprefix(" / ")
+            if isinstance(item, dict):
+                item = {key: value for key, value in item.items() if key not in _NAMES}
+            yield from figures(item, path)
 
 
 def _spread(data: dict[str, Any], key: str, value: float) -> tuple[float, float]:
@@ -105,7 +121,7 @@ def _label(item: Any, position: int) -> str:
     """What a list's item is called, so that items are compared whatever their order."""
     if not isinstance(item, dict):
         return str(position)
-    names = [str(item[key]) for key in _NAMES if isinstance(item.get(key), (str, int))]
+    names = [str(item[key]) for key in _NAMES if isinstance(item.get(key), (str, int, float))]
     return " ".join(names) or str(position)
 
 

@@ -281,7 +281,7 @@ def measure(clips: dict[str, Clip], estimator: Estimator) -> list[dict[str, obje
                     counts |= {"clips": 1, "swapped": int(counts["switches"] > 0)}
                     row.update({key: row.get(key, 0) + n for key, n in counts.items()})
     return [
-        {"motion": motion, "fps": fps, "tracker": tracker, **counts}
+        {"motion": motion, "camera_fps": fps, "tracker": tracker, **counts}
         for (motion, fps, tracker), counts in rows.items()
     ]
 
@@ -297,7 +297,7 @@ def walk(path: Path, estimator: Estimator) -> list[dict[str, object]]:
         fps = float(file.info.rate)
     clip = Clip(frames, fps, look(frames(), estimator), {})
     return [
-        {"fps": round(fps / step, 1), "tracker": tracker, **passages(given)}
+        {"camera_fps": round(fps / step, 1), "tracker": tracker, **passages(given)}
         for step in (1, 2, 3)
         for tracker, given in replay(clip, estimator, step).items()
     ]
@@ -354,7 +354,7 @@ def _markdown(record: dict[str, object]) -> str:
     for r in crossings:
         idf1 = 200 * r["kept"] / (r["there"] + r["answered"])
         lines.append(
-            f"| {r['motion']} | {r['fps']} | {r['tracker']} | {r['clips']} | {idf1:.1f} | "
+            f"| {r['motion']} | {r['camera_fps']} | {r['tracker']} | {r['clips']} | {idf1:.1f} | "
             f"{r['swapped']} | {r['switches']} | {r['fragments']} | {r['ids'] / r['clips']:.1f} |"
         )
     if corridor:
@@ -367,8 +367,8 @@ def _markdown(record: dict[str, object]) -> str:
             "| fps | tracker | ids | of a single frame | changes | frames |",
             "|---" * 6 + "|",
             *(
-                f"| {r['fps']} | {r['tracker']} | {r['ids']} | {r['single']} | {r['changes']} | "
-                f"{r['with_id']} of {r['there']} |"
+                f"| {r['camera_fps']} | {r['tracker']} | {r['ids']} | {r['single']} | "
+                f"{r['changes']} | {r['with_id']} of {r['there']} |"
                 for r in corridor
             ),
         ]

@@ -155,7 +155,7 @@ def measure(
             session.run(results)
     if session.fault:
         raise RtposeError(session.fault)
-    return _summary(view, fps, slow_ms)
+    return {"recording": kept is not None, **_summary(view, fps, slow_ms)}
 
 
 def _summary(view: MeasuringView, fps: float, slow_ms: float) -> dict[str, object]:

@@ -15,7 +15,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
-from rtpose.bench.accuracy import by_picture, match_boxes, overall, predict, torso_pck
+from rtpose.bench.accuracy import by_picture, match_boxes, predict, torso_pck
 from rtpose.checkpoint import load_checkpoint
 from rtpose.datasets.find import find_dataset
 from rtpose.datasets.people import People
@@ -79,7 +79,7 @@ def main(
         for margin in MARGINS:
             asked = replace(people, boxes=widened(people.boxes, margin))
             scored = predict(asked, dataset.pictures, engine, skeleton)
-            each = [overall(torso_pck(scored.of_source(source), skeleton)) for source in sources]
+            each = [torso_pck(scored.of_source(source), skeleton).overall for source in sources]
             cells = " | ".join(f"{pck:.2f}" for pck in (*each, float(np.mean(each))))
             lines.append(f"| {name} | {len(people)} | {margin} | {cells} |")
     (RESULTS / "margin.md").write_text("\n".join(lines) + "\n")

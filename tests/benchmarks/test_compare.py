@@ -32,7 +32,23 @@ def test_more_fps_and_fewer_ms_are_better():
     assert not changes({"val": {"pck": 80.1}}, {"val": {"pck": 80.0}})[0].better
     for less in ("dropped", "apart_px", "farthest_px", "raw", "smoothed"):
         assert not changes({less: 0}, {less: 1})[0].better
-    assert changes({"detect_every": 1, "beta": 2}, {"detect_every": 5, "beta": 3}) == []
+    assert not changes({"switches": 1}, {"switches": 2})[0].better
+
+
+def test_rows_are_told_apart_by_their_settings():
+    row = {"people": 1, "detect_every": 1, "score": 0.5, "fps": 30}
+    rows = [row, row | {"detect_every": 5}, row | {"score": 0.7}]
+    slower = [rows[0], rows[1], rows[2] | {"fps": 20}]
+    (change,) = changes(rows, slower[::-1])
+    assert change.name == "1 1 0.7 / fps" and not change.better
+    with pytest.raises(ValueError, match=r"several figures are called 1 1 0.5 / fps"):
+        changes([row, row], [row])
+
+
+@pytest.mark.parametrize("path", sorted(compare.RESULTS.glob("*.json")), ids=lambda path: path.stem)
+def test_every_recorded_figure_has_a_name_of_its_own(path: Path):
+    record = json.loads(path.read_text())
+    assert list(figures(record)) and changes(record, record) == []
 
 
 def test_spreads_beside_a_figure():
