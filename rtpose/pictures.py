@@ -12,7 +12,7 @@ import PIL.Image
 
 from rtpose.errors import RtposeError
 from rtpose.pose import Image
-from rtpose.targets import partial_path
+from rtpose.targets import write_whole
 
 _QUALITY = {".webp": [cv2.IMWRITE_WEBP_QUALITY, 90]}
 """OpenCV's own choice for WebP is lossless, which takes five times the bytes and three the time."""
@@ -40,7 +40,10 @@ def _read_heif(data: bytes) -> Image:
     """An iPhone's photograph, upright as its file says; raises ValueError where it is broken."""
     import pillow_heif  # not needed by most who read pictures
 
-    rgb = pillow_heif.open_heif(data).to_pillow().convert("RGB")
+    try:
+        rgb = pillow_heif.open_heif(data).to_pillow().convert("RGB")
+    except Exception as error:  # it raises half a dozen types for a damaged file
+        raise ValueError(f"not readable as HEIF: {error}") from error
     return np.ascontiguousarray(np.asarray(rgb, np.uint8)[..., ::-1])
 
 
@@ -78,11 +81,7 @@ def write_picture(path: Path, image: Image) -> None:
     if not whole:
         height, width = image.shape[:2]
         raise RtposeError(f"{path}: {width}x{height} is too large for {path.suffix}; use .png")
-    partial = partial_path(path)
     try:
-        partial.write_bytes(data.tobytes())
-        partial.replace(path)
+        write_whole(path, data.tobytes())
     except OSError as error:
         raise RtposeError(f"{path} cannot be written ({error.strerror})") from error
-    finally:
-        partial.unlink(missing_ok=True)

@@ -19,6 +19,22 @@ def partial_path(path: Path) -> Path:
     return unused(path.with_name(f".{stem}.partial-{os.getpid()}{path.suffix}"))
 
 
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a file at once or not at all; one that exists is replaced.
+
+    Raises
+    ------
+    OSError
+        If the file system refuses; nothing is left behind.
+    """
+    partial = partial_path(path)
+    try:
+        partial.write_bytes(data)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
 def settle(partial: Path, path: Path, overwrite: bool) -> Path:
     """Give what is complete its name, or the next free one; say which.
 
@@ -73,8 +89,10 @@ def check_apart(targets: Sequence[Path], sources: Sequence[Path]) -> None:
         If two are the same, or one is that of an input.
     """
     # some file systems take large and small letters for the same
-    target, count = Counter(str(target).casefold() for target in targets).most_common(1)[0]
+    names = [str(target).casefold() for target in targets]
+    name, count = Counter(names).most_common(1)[0]
     if count > 1:
+        target = targets[names.index(name)]
         raise RtposeError(f"{count} of the inputs would be written as {target}; run them apart")
     there = {(p.stat().st_dev, p.stat().st_ino) for p in sources if p.exists()}
     for path in targets:

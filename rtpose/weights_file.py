@@ -10,6 +10,7 @@ from safetensors.torch import save
 from torch import Tensor
 
 from rtpose.errors import RtposeError
+from rtpose.targets import write_whole
 
 
 def write_weights(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str, str]) -> None:
@@ -30,11 +31,9 @@ def write_weights(path: Path, tensors: Mapping[str, Tensor], metadata: dict[str,
                 f"{path}: not written, for {name} goes up to {tensors[name].abs().max():.3g}, "
                 "beyond what half precision holds: train it with a lower rate or more weight decay"
             )
-    partial = path.with_suffix(".partial")
     try:
         # save_file would leave a file that nobody but its owner may read
-        partial.write_bytes(save(halved, metadata))
-        partial.replace(path)
+        write_whole(path, save(halved, metadata))
     except OSError as error:
         raise RtposeError(
             f"{path}: cannot be written ({error}); check its folder and the space there"

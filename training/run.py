@@ -48,8 +48,11 @@ class RunFolder:
     def save(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint, atomically."""
         partial = self.checkpoint.with_suffix(".partial")
-        torch.save(state, partial)
-        partial.replace(self.checkpoint)
+        try:
+            torch.save(state, partial)
+            partial.replace(self.checkpoint)
+        finally:
+            partial.unlink(missing_ok=True)
 
     def load(self) -> dict[str, Any]:
         """Read the checkpoint; tensors and plain values only, nothing is executed."""

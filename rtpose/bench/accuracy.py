@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from rtpose.datasets.people import People
-from rtpose.decode import Refine, flip_pixels, merge_flipped, parabola, quarter, unrefined
+from rtpose.decode import Refine, parabola, quarter, unrefined
 from rtpose.engines.base import Engine
 from rtpose.errors import RtposeError
 from rtpose.estimator import Estimator
 from rtpose.geometry import crop_squares
+from rtpose.heatmaps import flip_pixels, merge_flipped
 from rtpose.metrics import (
     MPII_HEAD_SHARE,
     Comparison,
@@ -367,7 +368,7 @@ def score(
 
 def _row(source: str, measure: str, curve: tuple[Pck, ...], skeleton: Skeleton) -> Score:
     thresholds = [point.threshold for point in curve]
-    pooled = [means(point, skeleton).a16 for point in curve]
+    pooled = [point.overall for point in curve]
     rates = columns(curve[-1], skeleton)
     return Score(
         source=source,
@@ -381,33 +382,22 @@ def _row(source: str, measure: str, curve: tuple[Pck, ...], skeleton: Skeleton) 
     )
 
 
-def torso_pck(
-    scored: Scored,
-    skeleton: Skeleton,
-    joints: tuple[str, ...] = LIMB_JOINTS,
-    threshold: float = TORSO_THRESHOLD,
-) -> Pck:
-    """PCK of the named joints at a part of the torso's length, people without a torso left out."""
-    truth, labelled = scored.people.joints, _only(scored.people.labelled, skeleton, joints)
+def torso_pck(scored: Scored, skeleton: Skeleton) -> Pck:
+    """PCK@0.2 of `LIMB_JOINTS`, in torso lengths, people without a torso left out."""
+    truth, labelled = scored.people.joints, _only(scored.people.labelled, skeleton, LIMB_JOINTS)
     reference = torso_reference(truth, scored.people.labelled, skeleton)
-    return pck(scored.joints[..., :2], truth, labelled, reference, threshold)
+    return pck(scored.joints[..., :2], truth, labelled, reference, TORSO_THRESHOLD)
 
 
-def head_pck(scored: Scored, skeleton: Skeleton, threshold: float = HEAD_THRESHOLD) -> Pck:
-    """PCKh of all labelled joints.
+def head_pck(scored: Scored, skeleton: Skeleton) -> Pck:
+    """PCKh@0.5 of all labelled joints.
 
     Against the set's own head sizes where it has some (MPII's head boxes), else against what
     comes closest to them: 0.75 of neck to head top.
     """
     truth, labelled = scored.people.joints, scored.people.labelled
     reference = _head_sizes(scored.people, skeleton)
-    return pck(scored.joints[..., :2], truth, labelled, reference, threshold)
-
-
-def overall(result: Pck) -> float:
-    """Percentage of all counted joints that are right; NaN where none was counted."""
-    counted = int(result.counted.sum())
-    return 100.0 * float(result.correct.sum()) / counted if counted else float("nan")
+    return pck(scored.joints[..., :2], truth, labelled, reference, HEAD_THRESHOLD)
 
 
 def _head_sizes(people: People, skeleton: Skeleton) -> NDArray[Any]:

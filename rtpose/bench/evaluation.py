@@ -287,11 +287,9 @@ def _precision(
     precise: list[str],
 ) -> dict[str, dict[str, float]]:
     """COCO's measures by boxes and source."""
-    # a file of one source may not say so in its pictures
-    only = len(set(people.sources)) == 1
     return {
         f"{source}, {boxes}": average_precision(
-            split.dataset.coco[split.name], poses, skeleton, None if only else source
+            split.dataset.coco[split.name], poses, skeleton, source
         )
         for source in precise
         for boxes, poses in found.items()

@@ -36,7 +36,7 @@ def check_pycocotools() -> None:
 
 
 def average_precision(
-    labels: Path, found: Found, skeleton: Skeleton, source: str | None = None
+    labels: Path, found: Found, skeleton: Skeleton, source: str
 ) -> dict[str, float]:
     """Score poses against COCO-format labels, in percent.
 
@@ -45,11 +45,11 @@ def average_precision(
     labels : Path
         COCO-format json or json.gz; its keypoints are taken by name.
     found : Found
-        Everybody found in all of its pictures (or those of `source`).
+        Everybody found in the pictures of `source`.
     skeleton : Skeleton
         Of the found joints.
-    source : str, optional
-        Only pictures whose ``source`` is this.
+    source : str
+        Of the pictures, as `rtpose.datasets.coco.read_coco` names it.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def average_precision(
         if missing:
             raise RtposeError(f"{whose}: COCO's AP needs the joints {', '.join(missing)}")
     order = [names.index(joint) for joint in COCO17.joints]
-    images = [i for i in data["images"] if source is None or i.get("source") == source]
+    images = [i for i in data["images"] if i.get("source", labels.name) == source]
     ids: dict[str, int] = {image["file_name"]: image["id"] for image in images}
     shown = set(ids.values())
     truth = [_coco17(a, order) for a in data["annotations"] if a["image_id"] in shown]

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from rtpose.bench.accuracy import Scored
-from rtpose.datasets.labels import read_json
+from rtpose.datasets.labels import read_arrays, read_json
 from rtpose.datasets.people import People
 from rtpose.errors import RtposeError
 from rtpose.metrics import pck
@@ -58,34 +58,18 @@ def read_predictions(
         raise RtposeError(f"{path}: predictions are read from {', '.join(_FROM_ONE)}")
     if not path.is_file():
         raise RtposeError(f"{path}: no such file")
-    array = _pick(path, _read(path, suffix))
+    array = _pick(path, _read(path))
     points = _arrange(path, array, len(people), skeleton)
     points[..., :2] -= _FROM_ONE[suffix] if first_pixel is None else first_pixel
     _check_order(path, points, people, skeleton)
     return Scored(points, people)
 
 
-def _read(path: Path, suffix: str) -> Mapping[str, Any]:
-    if suffix == ".json":
-        data = read_json(path)
-        return data if isinstance(data, dict) else {"": data}
-    if suffix == ".mat":
-        from scipy.io import loadmat
-        from scipy.io.matlab import MatReadError
-
-        try:
-            return {k: v for k, v in loadmat(path).items() if not k.startswith("__")}
-        except (MatReadError, OSError, ValueError, TypeError, NotImplementedError) as error:
-            raise RtposeError(f"{path}: not readable as a MATLAB file: {error}") from error
-    try:
-        import h5py
-    except ImportError:
-        raise RtposeError(f"{path}: needs h5py; run: pip install 'rtpose[bench]'") from None
-    try:
-        with h5py.File(path) as file:
-            return {k: np.asarray(v) for k, v in file.items() if isinstance(v, h5py.Dataset)}
-    except OSError as error:
-        raise RtposeError(f"{path}: not readable as HDF5: {error}") from error
+def _read(path: Path) -> Mapping[str, Any]:
+    if path.suffix.lower() != ".json":
+        return read_arrays(path)
+    data = read_json(path)
+    return data if isinstance(data, dict) else {"": data}
 
 
 def _pick(path: Path, found: Mapping[str, Any]) -> NDArray[np.float64]:

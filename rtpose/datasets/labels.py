@@ -59,7 +59,7 @@ def read_mat_struct(path: Path, name: str) -> Any:
 def _load_mat(path: Path, names: tuple[str, ...], **options: bool) -> dict[str, Any]:
     from scipy.io import loadmat
 
-    with _mat_errors(path):
+    with _readable(path, "a MATLAB file"):
         found: dict[str, Any] = loadmat(path, variable_names=names, **options)
     missing = [name for name in names if name not in found]
     if missing:
@@ -77,19 +77,9 @@ def mat_shape(path: Path, name: str) -> tuple[int, ...]:
     """
     from scipy.io import whosmat
 
-    with _mat_errors(path):
+    with _readable(path, "a MATLAB file"):
         shapes = {variable: shape for variable, shape, _ in whosmat(path)}
     return tuple(shapes.get(name, ()))
-
-
-@contextmanager
-def _mat_errors(path: Path) -> Iterator[None]:
-    if not path.is_file():
-        raise RtposeError(f"{path}: no such file")
-    try:
-        yield
-    except Exception as error:  # scipy's reader raises a dozen types for a damaged file
-        raise RtposeError(f"{path}: not readable as a MATLAB file: {error}") from error
 
 
 def read_hdf5(path: Path, *names: str) -> tuple[NDArray[Any], ...]:
@@ -100,18 +90,49 @@ def read_hdf5(path: Path, *names: str) -> tuple[NDArray[Any], ...]:
     RtposeError
         If it is missing, damaged, or lacks one of them, or h5py is not installed.
     """
+    with _hdf5(path) as file:
+        missing = [name for name in names if name not in file]
+        if missing:
+            raise RtposeError(f"{path}: holds no {', '.join(missing)}")
+        return tuple(np.asarray(file[name][:]) for name in names)
+
+
+def read_arrays(path: Path) -> dict[str, Any]:
+    """All variables of a MATLAB file, or all data sets at the top of an HDF5 file, by name.
+
+    Raises
+    ------
+    RtposeError
+        If it is missing or damaged, or h5py is not installed.
+    """
+    if path.suffix.lower() != ".mat":
+        import h5py
+
+        with _hdf5(path) as file:
+            return {k: np.asarray(v) for k, v in file.items() if isinstance(v, h5py.Dataset)}
+    from scipy.io import loadmat
+
+    with _readable(path, "a MATLAB file"):
+        return {k: v for k, v in loadmat(path).items() if not k.startswith("__")}
+
+
+@contextmanager
+def _hdf5(path: Path) -> Iterator[Any]:
     try:
         import h5py
     except ImportError:
-        raise RtposeError(f'{path}: needs h5py: pip install "rtpose[training]"') from None
+        raise RtposeError(f"{path}: needs h5py; run: pip install h5py") from None
+    with _readable(path, "HDF5"), h5py.File(path) as file:
+        yield file
 
+
+@contextmanager
+def _readable(path: Path, kind: str) -> Iterator[None]:
+    if not path.is_file():
+        raise RtposeError(f"{path}: no such file")
     try:
-        with h5py.File(path) as file:
-            missing = [name for name in names if name not in file]
-            if missing:
-                raise RtposeError(f"{path}: holds no {', '.join(missing)}")
-            return tuple(np.asarray(file[name][:]) for name in names)
-    except FileNotFoundError:
-        raise RtposeError(f"{path}: no such file") from None
-    except OSError as error:
-        raise RtposeError(f"{path}: not readable as HDF5: {error}") from error
+        yield
+    except RtposeError:
+        raise
+    except Exception as error:  # the readers raise a dozen types for a damaged file
+        raise RtposeError(f"{path}: not readable as {kind}: {error}") from error

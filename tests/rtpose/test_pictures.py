@@ -50,6 +50,9 @@ def test_an_iphones_photographs_are_read_upright(mode: str, tmp_path: Path):
     whole = path.read_bytes()
     path.write_bytes(whole[:-40])
     assert read_picture(path) is None
+    for place in range(0, len(whole), 7):  # its reader raises half a dozen types for these
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        read_picture(path)
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 100), (100, 7)])

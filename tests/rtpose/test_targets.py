@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from rtpose.errors import RtposeError
-from rtpose.targets import check_apart, partial_path, settle, unused
+from rtpose.targets import check_apart, partial_path, settle, unused, write_whole
 
 
 def test_unused(tmp_path: Path):
@@ -19,6 +19,17 @@ def test_what_a_killed_run_left_is_not_written_over(tmp_path: Path):
     assert first.name.startswith(".out.partial-") and first.suffix == ".mp4"
     first.touch()  # of a run that had the same process number, as in a container
     assert partial_path(tmp_path / "out.mp4") not in (first, tmp_path / "out.mp4")
+
+
+def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path):
+    path = tmp_path / "a.bin"
+    write_whole(path, b"old")
+    write_whole(path, b"new")
+    assert path.read_bytes() == b"new"
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(OSError):
+        write_whole(tmp_path / "folder", b"x")  # its name is taken by what no file replaces
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["a.bin", "folder"]
 
 
 @pytest.mark.parametrize(("overwrite", "name"), [(False, "out-2.txt"), (True, "out.txt")])
@@ -46,5 +57,5 @@ def test_several_are_not_written_over_each_other_or_an_input(tmp_path: Path):
     for path in (first, link):
         with pytest.raises(RtposeError, match=f"{path.name} is an input itself"):
             check_apart([other, path], [first])
-    with pytest.raises(RtposeError, match=r"2 of the inputs would be written as .*b\.mp4"):
-        check_apart([other, tmp_path / "B.mp4"], [first])
+    with pytest.raises(RtposeError, match=r"2 of the inputs would be written as .*B\.mp4"):
+        check_apart([tmp_path / "B.mp4", other], [first])

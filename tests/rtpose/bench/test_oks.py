@@ -27,31 +27,31 @@ def found(drawn: Path, by: float = 0.0) -> Found:
 
 def test_truth_is_perfect_and_errors_cost(drawn_people: Path):
     labels = drawn_people / "val.json.gz"
-    perfect = average_precision(labels, found(drawn_people), BODY21)
+    perfect = average_precision(labels, found(drawn_people), BODY21, "drawn")
     assert perfect["AP"] == pytest.approx(100) and perfect["AR"] == pytest.approx(100)
-    assert 0 < average_precision(labels, found(drawn_people, 4.0), BODY21)["AP"] < 100
-    assert average_precision(labels, found(drawn_people, 99.0), BODY21)["AP"] == 0
+    assert 0 < average_precision(labels, found(drawn_people, 4.0), BODY21, "drawn")["AP"] < 100
+    assert average_precision(labels, found(drawn_people, 99.0), BODY21, "drawn")["AP"] == 0
 
 
 def test_who_is_not_found_and_who_is_not_there(drawn_people: Path):
     labels, everybody = drawn_people / "val.json.gz", found(drawn_people)
     half = Found(everybody.pictures[:4], everybody.joints[:4], everybody.scores[:4])
-    assert average_precision(labels, half, BODY21)["AR"] == pytest.approx(50)
+    assert average_precision(labels, half, BODY21, "drawn")["AR"] == pytest.approx(50)
     nobody = Found((), everybody.joints[:0], everybody.scores[:0])
-    assert average_precision(labels, nobody, BODY21)["AP"] == 0
-    elsewhere = average_precision(labels, everybody, BODY21, source="drawn")
+    assert average_precision(labels, nobody, BODY21, "drawn")["AP"] == 0
+    elsewhere = average_precision(labels, everybody, BODY21, "drawn")
     assert elsewhere["AP"] == pytest.approx(100)
 
 
 def test_a_joint_that_was_not_found_is_no_match(drawn_people: Path):
     labels, poor = drawn_people / "val.json.gz", found(drawn_people, 99.0)
     poor.joints[:, :3] = np.nan
-    assert average_precision(labels, poor, BODY21)["AP"] == 0
+    assert average_precision(labels, poor, BODY21, "drawn")["AP"] == 0
     poor.joints[:] = np.nan
-    assert average_precision(labels, poor, BODY21)["AP"] == 0
+    assert average_precision(labels, poor, BODY21, "drawn")["AP"] == 0
     one_lost = found(drawn_people)
     one_lost.joints[:, BODY21.index["left_wrist"], 0] = np.nan
-    assert 0 < average_precision(labels, one_lost, BODY21)["AP"] < 100
+    assert 0 < average_precision(labels, one_lost, BODY21, "drawn")["AP"] < 100
 
 
 def test_pictures_are_told_apart_by_their_folder(drawn_people: Path, tmp_path: Path):
@@ -71,14 +71,26 @@ def test_pictures_are_told_apart_by_their_folder(drawn_people: Path, tmp_path: P
     assert average_precision(labels, mixed, BODY21, "b")["AP"] == 0
     # a folder before all names, as COCO has it
     below = Found(tuple(f"val2017/{name}" for name in names), everybody.joints, everybody.scores)
-    assert average_precision(labels, below, BODY21)["AP"] == pytest.approx(100)
+    assert average_precision(labels, below, BODY21, "a")["AP"] == pytest.approx(100)
+
+
+def test_a_picture_that_names_no_source_is_of_its_labels(drawn_people: Path, tmp_path: Path):
+    data = json.loads(gzip.decompress((drawn_people / "val.json.gz").read_bytes()))
+    for image in data["images"][::2]:
+        del image["source"]
+    labels = tmp_path / "mine.json"
+    labels.write_text(json.dumps(data))
+    for source in ("drawn", "mine.json"):
+        assert average_precision(labels, found(drawn_people), BODY21, source)["AP"] == (
+            pytest.approx(100)
+        )
 
 
 def test_people_without_keypoints_are_no_fault_of_ours(drawn_people: Path, tmp_path: Path):
     data = json.loads(gzip.decompress((drawn_people / "val.json.gz").read_bytes()))
     data["annotations"].append({"id": 99, "image_id": 0, "bbox": [1, 1, 20, 20]})
     (tmp_path / "a.json").write_text(json.dumps(data))
-    assert average_precision(tmp_path / "a.json", found(drawn_people), BODY21)["AP"] == (
+    assert average_precision(tmp_path / "a.json", found(drawn_people), BODY21, "drawn")["AP"] == (
         pytest.approx(100)
     )
 
@@ -107,8 +119,8 @@ def test_pictures_of_nobody_are_looked_at_too(drawn_people: Path, tmp_path: Path
     assert seen.pictures == ("val/empty-0.png",) and seen.scores == np.float32(0.9)
     truth = found(drawn_people)
     alarm = Found(seen.pictures, truth.joints[:1], np.float32([2.0]))
-    before = average_precision(tmp_path / "val.json", truth, BODY21)["AP"]
-    after = average_precision(tmp_path / "val.json", truth.and_in(alarm), BODY21)["AP"]
+    before = average_precision(tmp_path / "val.json", truth, BODY21, "drawn")["AP"]
+    after = average_precision(tmp_path / "val.json", truth.and_in(alarm), BODY21, "drawn")["AP"]
     assert after < before == pytest.approx(100)
     with pytest.raises(RtposeError, match="1 of 1 pictures are missing"):
         find_people(["val/empty-1.png"], tmp_path, estimator)
@@ -116,9 +128,9 @@ def test_pictures_of_nobody_are_looked_at_too(drawn_people: Path, tmp_path: Path
 
 def test_joints_that_are_missing_are_named(drawn_people: Path, tmp_path: Path):
     with pytest.raises(RtposeError, match="skeleton lsp14: COCO's AP needs the joints nose"):
-        average_precision(drawn_people / "val.json.gz", found(drawn_people), LSP14)
+        average_precision(drawn_people / "val.json.gz", found(drawn_people), LSP14, "drawn")
     data = json.loads(gzip.decompress((drawn_people / "val.json.gz").read_bytes()))
     data["categories"][0]["keypoints"][16] = "beak"
     (tmp_path / "a.json").write_text(json.dumps(data))
     with pytest.raises(RtposeError, match=r"a\.json: COCO's AP needs the joints nose"):
-        average_precision(tmp_path / "a.json", found(drawn_people), BODY21)
+        average_precision(tmp_path / "a.json", found(drawn_people), BODY21, "drawn")

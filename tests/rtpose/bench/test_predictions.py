@@ -96,6 +96,17 @@ def test_files_that_hold_no_predictions(people: People, tmp_path: Path):
         read_predictions(tmp_path / "gone.h5", people, LSP14)
 
 
+def test_damaged_predictions_end_in_one_line(people: People, tmp_path: Path):
+    path = tmp_path / "a.mat"
+    # compressed: what is damaged otherwise, scipy may take for memory that it has
+    scipy.io.savemat(path, {"preds": people.joints}, do_compression=True)
+    whole = path.read_bytes()
+    for place in range(140, len(whole), max(len(whole) // 50, 1)):
+        path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
+        with pytest.raises(RtposeError, match=r"a\.mat: "):
+            read_predictions(path, people, LSP14)
+
+
 def test_newells_released_predictions(shared: Path):
     """The official form from files to table: figures of the data's README."""
     split = find_split(shared / "mpii")
