@@ -206,13 +206,11 @@ class UltralyticsDetector(Detector):
         An existing model file.
     device, size
         See `load_detector`.
-    confidence : float
-        Least score where a call names none; 0.25 is ultralytics' own.
     """
 
     precision = "fp32"
 
-    def __init__(self, path: Path, device: str, size: int, *, confidence: float = 0.25) -> None:
+    def __init__(self, path: Path, device: str, size: int) -> None:
         ultralytics = import_ultralytics()
         try:
             self._model: Any = ultralytics.YOLO(str(path))
@@ -225,7 +223,7 @@ class UltralyticsDetector(Detector):
         self.name = path.name
         self.device = device
         self.size = size
-        self.confidence = confidence
+        self.confidence = 0.25  # ultralytics' own
 
     def detect(
         self,

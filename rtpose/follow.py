@@ -75,8 +75,6 @@ class Follower:
         Finds people: picture to boxes (N, 4) and scores (N,); see `rtpose.estimator.Estimator`.
     place_joints : callable
         Picture and boxes (N, 4) to joints (N, K, 3).
-    tracker : Tracker, optional
-        Gives ids and tells where people should be by now.
     upload : callable, optional
         Called once for each frame; the other two get what it gives. Without it they get the
         frame's own picture.
@@ -97,7 +95,6 @@ class Follower:
         self,
         detect: FindPeople,
         place_joints: PlaceJoints,
-        tracker: Tracker | None = None,
         *,
         upload: Upload = lambda image: image,
         detect_every: int = 1,
@@ -108,7 +105,7 @@ class Follower:
         self._detect = detect
         self._place_joints = place_joints
         self._upload = upload
-        self._tracker = tracker or Tracker()
+        self._tracker = Tracker()
         self._detect_every = detect_every
         self._smooth = smooth
         # a frame that needs the detector out of turn may come while it looks at a later one

@@ -16,6 +16,9 @@ from rtpose.pose import FloatArray, Image
 PAD_VALUE = 114
 """Grey that YOLO networks were trained to see around a picture (ultralytics' ``LetterBox``)."""
 
+COARSEST = 32
+"""Stride of YOLO's coarsest grid, in pixels."""
+
 
 @dataclass(frozen=True, slots=True)
 class Letterbox:
@@ -30,7 +33,7 @@ class Letterbox:
     offset : (int, int)
         Rows above and columns left of it.
     size : (int, int)
-        The whole input, multiples of the stride.
+        The whole input, multiples of `COARSEST`.
     """
 
     image: tuple[int, int]
@@ -39,8 +42,8 @@ class Letterbox:
     size: tuple[int, int]
 
 
-def plan_letterbox(height: int, width: int, size: int, stride: int = 32) -> Letterbox:
-    """Scale the longer side to `size` and pad the shorter to the next multiple of `stride`.
+def plan_letterbox(height: int, width: int, size: int) -> Letterbox:
+    """Scale the longer side to `size` and pad the shorter to the next multiple of `COARSEST`.
 
     A 640x480 picture at size 320 becomes 320x240 in an input of 320x256: a square input would
     cost a quarter more for nothing.
@@ -50,22 +53,20 @@ def plan_letterbox(height: int, width: int, size: int, stride: int = 32) -> Lett
     height, width : int
         Of the picture, at least 1.
     size : int
-        Longer side of the input in pixels, a multiple of `stride`.
-    stride : int
-        The network's coarsest stride; 32 for YOLO.
+        Longer side of the input in pixels, a multiple of `COARSEST`.
 
     Raises
     ------
     ValueError
-        If the picture is empty or `size` is no positive multiple of `stride`.
+        If the picture is empty or `size` is no positive multiple of `COARSEST`.
     """
     if height < 1 or width < 1:
         raise ValueError(f"picture of {width}x{height} pixels has no content")
-    if size < stride or size % stride:
-        raise ValueError(f"input size {size} is not a multiple of {stride}")
+    if size < COARSEST or size % COARSEST:
+        raise ValueError(f"input size {size} is not a multiple of {COARSEST}")
     scale = size / max(height, width)
     scaled = (max(1, round(height * scale)), max(1, round(width * scale)))
-    whole = (-(-scaled[0] // stride) * stride, -(-scaled[1] // stride) * stride)
+    whole = (-(-scaled[0] // COARSEST) * COARSEST, -(-scaled[1] // COARSEST) * COARSEST)
     offset = ((whole[0] - scaled[0]) // 2, (whole[1] - scaled[1]) // 2)
     return Letterbox((height, width), scaled, offset, whole)
 

@@ -91,6 +91,11 @@ class Pck:
         """Percentage right for each joint, (K,); NaN where none was counted."""
         return _percent(self.correct, self.counted)
 
+    @property
+    def overall(self) -> float:
+        """Percentage of all counted joints that are right; NaN where none was counted."""
+        return float(_percent(self.correct.sum(), self.counted.sum()))
+
 
 @dataclass(frozen=True, slots=True)
 class Means:
@@ -143,9 +148,8 @@ def pck(
     ValueError
         If shapes do not agree, or a label that counts is not finite.
     """
-    error, counts, people, left_out = _errors(predicted, truth, labelled, reference)
-    correct = _COMPARE[comparison](error, threshold) & counts
-    return Pck(correct.sum(0), counts.sum(0), threshold, people, left_out)
+    (result,) = pck_curve(predicted, truth, labelled, reference, [threshold], comparison=comparison)
+    return result
 
 
 def pck_curve(
@@ -213,7 +217,7 @@ def means(result: Pck, skeleton: Skeleton = MPII16) -> Means:
     return Means(
         p14=_mean(result.rates[body]),
         w14=float(_percent(result.correct[body].sum(), result.counted[body].sum())),
-        a16=float(_percent(result.correct.sum(), result.counted.sum())),
+        a16=result.overall,
     )
 
 

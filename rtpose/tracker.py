@@ -57,33 +57,23 @@ class _Track:
     last_s: float
 
 
+MAX_GAP_S = 1.0
+"""Longest time that somebody who is not seen keeps the number."""
+
+_MIN_JOINT_SCORE = 0.2
+"""Joints below it say nothing about where a person is."""
+
+
 class Tracker:
     """Gives poses stable ids.
 
-    A person who is hidden or missed for up to `max_gap_s` keeps the number, after that it is a
+    A person who is hidden or missed for up to `MAX_GAP_S` keeps the number, after that it is a
     newcomer. A track younger than that is kept only for as long as it has been seen, plus 0.3 s,
-    so that false alarms do not linger. What a tracker knows is the people of the last `max_gap_s`
+    so that false alarms do not linger. What a tracker knows is the people of the last `MAX_GAP_S`
     seconds and the next free number: its memory does not grow with the length of the video.
-
-    Parameters
-    ----------
-    max_gap_s : float
-        Longest time in seconds without being seen. Of use only if it is longer than the time
-        between two frames.
-    min_joint_score : float
-        Joints below it say nothing about where a person is.
-
-    Raises
-    ------
-    ValueError
-        If `max_gap_s` is not positive.
     """
 
-    def __init__(self, *, max_gap_s: float = 1.0, min_joint_score: float = 0.2) -> None:
-        if not max_gap_s > 0:
-            raise ValueError(f"max_gap_s must be positive, not {max_gap_s}")
-        self._max_gap_s = max_gap_s
-        self._min_joint_score = min_joint_score
+    def __init__(self) -> None:
         self._tracks: tuple[_Track, ...] = ()
         self._next_id = 1
         self._time_s = np.inf  # so that the first frame begins as one does after a jump back
@@ -101,7 +91,7 @@ class Tracker:
             gets one.
         time_s : float
             The frame's time. A frame a little earlier than the last is taken as of the same
-            moment; a jump back by more than `max_gap_s`, as when a stream starts anew, forgets
+            moment; a jump back by more than `MAX_GAP_S`, as when a stream starts anew, forgets
             everyone, and the frame counts as the first.
 
         Raises
@@ -111,17 +101,17 @@ class Tracker:
         """
         if not np.isfinite(time_s):
             raise ValueError(f"the time of a frame must be finite, not {time_s}")
-        begins = time_s < self._time_s - self._max_gap_s
+        begins = time_s < self._time_s - MAX_GAP_S
         if begins:
             self._tracks = ()
         else:
             time_s = max(time_s, self._time_s)
         self._time_s = time_s
 
-        alive = [t for t in self._tracks if time_s - t.last_s <= self._max_gap_s]
+        alive = [t for t in self._tracks if time_s - t.last_s <= MAX_GAP_S]
         predicted = [_predict(track, time_s) for track in alive]
         order = _canonical_order(poses)
-        seen = [_observe(poses[i], self._min_joint_score) for i in order]
+        seen = [_observe(poses[i], _MIN_JOINT_SCORE) for i in order]
         matches = _match(predicted, seen)
 
         ids: list[int | None] = [None] * len(poses)

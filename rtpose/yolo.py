@@ -9,12 +9,13 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, cast
 
+import cv2
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from rtpose.errors import RtposeError
-from rtpose.geometry import box_iou
 from rtpose.offline import import_ultralytics
 from rtpose.pose import FloatArray
 from rtpose.quantised import Range
@@ -218,18 +219,14 @@ def read_predictions(
     return boxes.astype(np.float32), scores[:keep]
 
 
-def suppress_overlaps(boxes: FloatArray, scores: FloatArray, overlap: float) -> FloatArray:
-    """Greedy non-maximum suppression: (M,) int64 rows to keep, best score first.
+def suppress_overlaps(boxes: FloatArray, scores: FloatArray, overlap: float) -> NDArray[np.int64]:
+    """Greedy non-maximum suppression: (M,) rows to keep, best score first.
 
     A box goes if its intersection over union with a better one that stays is above `overlap`.
     """
-    order = np.argsort(-scores, kind="stable")
-    shared = box_iou(boxes[order], boxes[order]) > overlap
-    gone = np.zeros(len(order), np.bool_)
-    for i in range(len(order)):
-        if not gone[i]:
-            gone[i + 1 :] |= shared[i, i + 1 :]
-    return cast(FloatArray, order[~gone])
+    sizes = np.concatenate([boxes[:, :2], boxes[:, 2:] - boxes[:, :2]], axis=1)
+    kept = cv2.dnn.NMSBoxes(sizes.tolist(), scores.tolist(), 0.0, overlap)
+    return np.asarray(kept, np.int64).reshape(-1)
 
 
 @lru_cache(maxsize=16)

@@ -122,8 +122,8 @@ def _half_body(
 ) -> tuple[Tensor, Tensor]:
     """Centre (B, 2) and zoom (B,) that frame one half of the body where `chosen`.
 
-    The halves are told by the person's own extent along the line from head to feet, which needs
-    no names: joints above, or below, the middle joint in the picture's y.
+    The halves are the joints above, or below, the middle joint in the picture's y, which needs no
+    names.
     """
     known = weights > 0
     unit = (2 * joints + 1) / STORE_SIDE - 1

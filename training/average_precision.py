@@ -16,6 +16,9 @@ IOU_THRESHOLDS = np.arange(50, 100, 5) / 100
 RECALLS = np.linspace(0, 1, 101)
 """COCO's points of the precision curve."""
 
+_LIMIT = 100
+"""Most detections that count in a picture."""
+
 
 @dataclass(frozen=True, slots=True)
 class DetectionScores:
@@ -27,24 +30,21 @@ class DetectionScores:
         Average precision at overlap 0.5, and its mean over 0.50 to 0.95.
     precision, recall : float
         At overlap 0.5 and the confidence with the best F1.
-    confidence : float
-        That confidence, 0 to 1.
     """
 
     ap50: float
     ap50_95: float
     precision: float
     recall: float
-    confidence: float
 
 
 def score_detections(
-    truths: list[FloatArray], found: list[tuple[FloatArray, FloatArray]], limit: int = 100
+    truths: list[FloatArray], found: list[tuple[FloatArray, FloatArray]]
 ) -> DetectionScores:
     """Compare detections with the truth, by COCO's protocol.
 
     In each picture the best-scored detections go first and each takes the free person it overlaps
-    most; at most `limit` a picture count. Nobody is ignored, so the truth must be complete.
+    most; at most `_LIMIT` a picture count. Nobody is ignored, so the truth must be complete.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def score_detections(
         raise ValueError("average precision needs at least one person")
     scores, hits = [], []
     for truth, (boxes, confidence) in zip(truths, found, strict=True):
-        order = np.argsort(-confidence, kind="stable")[:limit]
+        order = np.argsort(-confidence, kind="stable")[:_LIMIT]
         scores.append(confidence[order])
         hits.append(match(truth, boxes[order]))
     all_scores = np.concatenate(scores)
@@ -74,7 +74,7 @@ def score_detections(
     recall = true / people
     aps = [_area(p, r) for p, r in zip(precision, recall, strict=True)]
     if not len(order):
-        return DetectionScores(0, 0, 0, 0, 1)
+        return DetectionScores(0, 0, 0, 0)
     # precision + recall is 0 only where nothing is right, and there 2pr is 0 too.
     f1 = 2 * precision[0] * recall[0] / np.maximum(precision[0] + recall[0], 1e-9)
     best = int(f1.argmax())
@@ -83,7 +83,6 @@ def score_detections(
         100 * float(np.mean(aps)),
         100 * float(precision[0, best]),
         100 * float(recall[0, best]),
-        float(all_scores[order][best]),
     )
 
 

@@ -36,6 +36,12 @@ from training.optimisers import learning_rate
 log = logging.getLogger(__name__)
 
 LOG_EVERY = 10
+
+_SCORED_SIZES = (320, 416, 640)
+"""Sides of the input, in pixels, that a detector is scored at."""
+
+_SURE = 0.3
+"""Least score of a person whom nobody labelled and who is there all the same."""
 """Steps between two lines on the log."""
 
 LOSS_GAINS = SimpleNamespace(box=7.5, cls=0.5, dfl=1.5)
@@ -239,7 +245,6 @@ def train_detector(
 def evaluate_detector(
     detector: Path | None,
     pictures: list[LabelledPicture],
-    sizes: tuple[int, ...] = (320, 416, 640),
     precision: str | None = None,
 ) -> dict[int, Evaluation]:
     """Score a detector at several input sizes.
@@ -249,7 +254,6 @@ def evaluate_detector(
     detector : Path or None
         Any file `load_detector` takes; None is the shipped one.
     pictures : list of LabelledPicture
-    sizes : tuple of int
     precision : str, optional
         See `load_detector`.
 
@@ -262,7 +266,7 @@ def evaluate_detector(
     if len(of_nobody) == len(pictures):
         raise RtposeError(f"nobody to find: none of {len(pictures)} pictures has a person's box")
     found = {}
-    for size in sizes:
+    for size in _SCORED_SIZES:
         network = load_detector(detector, "cpu", size, precision=precision)
         alarms = sum(len(network(picture.read())[0]) for picture in of_nobody)
         found[size] = Evaluation(score_pictures(network, pictures), alarms)
@@ -306,9 +310,7 @@ def load_start(path: Path) -> tuple[nn.Module, dict[str, Any]]:
     return person_only(model, rows[0]), yaml
 
 
-def complete_labels(
-    pictures: list[LabelledPicture], detector: Detector, confidence: float = 0.3
-) -> list[LabelledPicture]:
+def complete_labels(pictures: list[LabelledPicture], detector: Detector) -> list[LabelledPicture]:
     """Label the people that incomplete pictures leave out, as `detector` sees them.
 
     A person without a box teaches "nobody there". The start network, run at its full size, knows
@@ -318,7 +320,7 @@ def complete_labels(
     added = 0
     for picture in pictures:
         if not picture.complete:
-            boxes, _ = detector(picture.read(), confidence=confidence)
+            boxes, _ = detector(picture.read(), confidence=_SURE)
             apart = box_iou(boxes, picture.boxes).max(axis=1, initial=0) < 0.5
             added += int(apart.sum())
             picture = add_boxes(picture, boxes[apart])
@@ -417,7 +419,9 @@ def targets(boxes: list[Any], size: int) -> dict[str, Tensor]:
 
 
 def _ap(model: nn.Module, pictures: list[LabelledPicture], size: int) -> float:
-    return score_pictures(PersonDetector(copy.deepcopy(model), "cpu", size), pictures).ap50_95
+    # in the quickest precision here, which weights are best would depend on the machine
+    detector = PersonDetector(copy.deepcopy(model), "cpu", size, precision="fp32")
+    return score_pictures(detector, pictures).ap50_95
 
 
 def _notes(config: DetectorConfig, split: DetectorSplit) -> dict[str, str]:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rtpose.bench.accuracy import Scored, overall, predict, torso_pck
+from rtpose.bench.accuracy import Scored, predict, torso_pck
 from rtpose.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from rtpose.datasets.find import find_dataset
 from rtpose.datasets.people import People, count_sources
@@ -23,7 +23,7 @@ from rtpose.engines.select import select_engine
 from rtpose.errors import RtposeError
 from rtpose.network import DCHourglass
 from rtpose.pictures import write_picture
-from rtpose.skeleton import SKELETONS, Skeleton
+from rtpose.skeleton import BODY21, Skeleton, find_skeleton
 from training.batches import crops_reader, draw_chances, stream_batches
 from training.config import DataConfig, TrainConfig
 from training.curves import draw_curves
@@ -98,7 +98,7 @@ def fit(
         raise RtposeError(f"{folder.checkpoint}: nothing to resume from")
     if resume:
         folder.check_config(config)
-    skeleton = SKELETONS[config.network.skeleton]
+    skeleton = find_skeleton(config.network.skeleton, BODY21)
     beginning = load_checkpoint(start) if start else None
     guides = load_teachers(teachers, teachers_share, config, processes.device) if teachers else None
     dataset = find_dataset(data)
@@ -117,7 +117,7 @@ def fit(
         engine = EagerEngine(Checkpoint(network, skeleton, size), processes.device)
         scored = predict(val, pictures, engine, skeleton)
         each = {
-            source: overall(torso_pck(scored.of_source(source), skeleton)) for source in measured
+            source: torso_pck(scored.of_source(source), skeleton).overall for source in measured
         }
         for name, rows in (
             ("predictions", even_rows(scored, _SHOWN)),
@@ -231,7 +231,7 @@ def measured_sources(people: People, skeleton: Skeleton) -> list[str]:
     counted = [
         source
         for source in dict.fromkeys(people.sources)
-        if not math.isnan(overall(torso_pck(perfect.of_source(source), skeleton)))
+        if not math.isnan(torso_pck(perfect.of_source(source), skeleton).overall)
     ]
     if not counted:
         raise RtposeError(

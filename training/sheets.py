@@ -6,11 +6,10 @@ from pathlib import Path
 
 import cv2
 import numpy as np
-from numpy.typing import NDArray
 
 from rtpose.bench.accuracy import Scored
 from rtpose.draw import draw_poses
-from rtpose.geometry import crop_squares, crop_to_frame, cut_crops
+from rtpose.geometry import crop_squares, cut_crops, to_crops
 from rtpose.metrics import torso_reference
 from rtpose.pictures import read_picture
 from rtpose.pose import FloatArray, Image, Pose
@@ -18,6 +17,7 @@ from rtpose.skeleton import Skeleton
 from training.batches import Batch
 
 _TILE = 256
+_COLUMNS = 8
 
 
 def worst_rows(scored: Scored, skeleton: Skeleton, count: int) -> list[int]:
@@ -39,9 +39,7 @@ def even_rows(scored: Scored, count: int) -> list[int]:
     return [int(i) for i in np.linspace(0, len(scored.people) - 1, count)]
 
 
-def predictions_sheet(
-    scored: Scored, pictures: Path, skeleton: Skeleton, rows: list[int], columns: int = 8
-) -> Image:
+def predictions_sheet(scored: Scored, pictures: Path, skeleton: Skeleton, rows: list[int]) -> Image:
     """Crops with the predicted skeleton, and a white line from each joint to where it belongs.
 
     Parameters
@@ -52,7 +50,6 @@ def predictions_sheet(
     skeleton : Skeleton
     rows : list of int
         Whom to show.
-    columns : int
 
     Returns
     -------
@@ -67,20 +64,19 @@ def predictions_sheet(
         tile = np.ascontiguousarray(
             cut_crops(image, square, _TILE)[0].transpose(1, 2, 0)[..., ::-1]
         )
-        to_tile = np.linalg.inv(np.vstack([crop_to_frame(square, _TILE)[0], [0, 0, 1]]))[:2]
         joints = scored.joints[i].copy()
-        joints[:, :2] = _moved(joints[:, :2], to_tile)
-        truth = _moved(scored.people.joints[i], to_tile)
+        joints[:, :2] = to_crops(joints[None, :, :2], square, _TILE)[0]
+        truth = to_crops(scored.people.joints[i][None], square, _TILE)[0]
         # all of them: squared error's scores are near 0.01 even where they are right
         _draw(tile, joints, skeleton, min_score=0.0)
         for k in np.flatnonzero(scored.people.labelled[i]):
             start, end = (tuple(int(v) for v in p) for p in (joints[k, :2], truth[k]))
             cv2.line(tile, start, end, (255, 255, 255), 1, cv2.LINE_AA)
         tiles.append(tile)
-    return _grid(tiles, columns)
+    return _grid(tiles)
 
 
-def batch_sheet(batch: Batch, skeleton: Skeleton, columns: int = 8) -> Image:
+def batch_sheet(batch: Batch, skeleton: Skeleton) -> Image:
     """An augmented batch with what it teaches, (H, W, 3) uint8 BGR."""
     tiles = []
     for picture, joints, weights in zip(batch.pictures, batch.joints, batch.weights, strict=True):
@@ -91,7 +87,7 @@ def batch_sheet(batch: Batch, skeleton: Skeleton, columns: int = 8) -> Image:
         known = (weights > 0).float().cpu().numpy()
         _draw(tile, np.concatenate([places, known[:, None]], axis=1), skeleton, min_score=0.5)
         tiles.append(tile)
-    return _grid(tiles, columns)
+    return _grid(tiles)
 
 
 def _draw(tile: Image, joints: FloatArray, skeleton: Skeleton, min_score: float) -> None:
@@ -100,15 +96,10 @@ def _draw(tile: Image, joints: FloatArray, skeleton: Skeleton, min_score: float)
     draw_poses(tile, [pose], skeleton, min_score=min_score, predicted=skeleton)
 
 
-def _moved(points: FloatArray, matrix: NDArray[np.float64]) -> FloatArray:
-    moved: FloatArray = (points @ matrix[:, :2].T + matrix[:, 2]).astype(np.float32)
-    return moved
-
-
-def _grid(tiles: list[Image], columns: int) -> Image:
+def _grid(tiles: list[Image]) -> Image:
     if not tiles:
         return np.zeros((_TILE, _TILE, 3), np.uint8)
     blank = np.zeros_like(tiles[0])
-    tiles = tiles + [blank] * (-len(tiles) % columns)
-    rows = [np.hstack(tiles[i : i + columns]) for i in range(0, len(tiles), columns)]
+    tiles = tiles + [blank] * (-len(tiles) % _COLUMNS)
+    rows = [np.hstack(tiles[i : i + _COLUMNS]) for i in range(0, len(tiles), _COLUMNS)]
     return np.vstack(rows).astype(np.uint8)

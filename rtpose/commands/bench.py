@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import RenderableType
@@ -28,11 +28,12 @@ from rtpose.errors import RtposeError
 if TYPE_CHECKING:  # these import torch, which --help must not wait for
     from rtpose.bench.evaluation import Accuracy
     from rtpose.bench.speed import Speed
-
-Comparison = Literal["<=", "<"]
+    from rtpose.metrics import Comparison
 
 COMPARISONS: dict[str, Comparison] = {"hrnet": "<=", "pytorch-pose": "<"}
 """Whose code to agree with on an error that equals the threshold."""
+
+_REPEATS = 5
 
 
 def bench(
@@ -62,9 +63,14 @@ def bench(
         typer.Option(min=0, max=1, help="Where predictions count from; else .json 0, others 1."),
     ] = None,
     comparison: Annotated[
-        str, typer.Option(help="An error equal to the threshold: hrnet <= right, pytorch-pose <.")
-    ] = "hrnet",
-    repeats: Annotated[int, typer.Option(min=2, help="Times that all is measured.")] = 5,
+        str | None,
+        typer.Option(
+            help="An error equal to the threshold: hrnet (else) right, pytorch-pose wrong."
+        ),
+    ] = None,
+    repeats: Annotated[
+        int | None, typer.Option(min=2, help="Times that speed is measured; else 5.")
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="Print all figures as JSON on standard output.")
     ] = False,
@@ -89,15 +95,20 @@ def bench(
     )
     if data is None:
         given = {"--split": split, "--annotations": annotations, "--predictions": predictions,
-                 "--skeleton": skeleton, "--first-pixel": first_pixel}  # fmt: skip
+                 "--skeleton": skeleton, "--first-pixel": first_pixel,
+                 "--comparison": comparison}  # fmt: skip
         for option, value in given.items():
             if value is not None:
                 raise RtposeError(f"{option} says how to measure accuracy: name the --data as well")
-        speed(settings, clip, repeats, as_json, plot)
+        speed(settings, clip, repeats or _REPEATS, as_json, plot)
         return
     if clip is not None:
         raise RtposeError(f"speed is measured on {clip}, accuracy on --data: leave one of them out")
-    if comparison not in COMPARISONS:
+    if repeats is not None:
+        raise RtposeError("--repeats is about speed; accuracy is the same every time: leave it out")
+    if comparison is None:
+        comparison = "hrnet"
+    elif comparison not in COMPARISONS:
         raise RtposeError(f"unknown comparison {comparison!r}: choose {' or '.join(COMPARISONS)}")
     if predictions is None:
         for option, value in {"--skeleton": skeleton, "--first-pixel": first_pixel}.items():

@@ -19,7 +19,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
@@ -300,14 +300,9 @@ class _Shot:
 
     def text(self, skeleton: Skeleton) -> str:
         if self._text is None:
-            hud = {
+            hud = asdict(self._hud) | {
                 "fps": round(self._hud.fps, 1),
                 "latency_ms": round(self._hud.latency_ms, 1),
-                "people": self._hud.people,
-                "engine": self._hud.engine,
-                "recording": self._hud.recording,
-                "paused": self._hud.paused,
-                "notice": self._hud.notice,
             }
             record = {**frame_record(self._result, skeleton), "hud": hud}
             self._text = json.dumps(record, allow_nan=False)

@@ -103,12 +103,11 @@ def _answers(display: str) -> bool:
     return False
 
 
+_TITLE = "rtpose"
+
+
 class WindowView:
     """A window; see `rtpose.media.view.View`. To be used by the main thread.
-
-    Parameters
-    ----------
-    title : str
 
     Raises
     ------
@@ -116,11 +115,10 @@ class WindowView:
         If there is no display.
     """
 
-    def __init__(self, title: str = "rtpose") -> None:
+    def __init__(self) -> None:
         why = why_no_window()
         if why is not None:
             raise RtposeError(f"no window: {why}; use --view browser")
-        self._title = title
         self._help = False
         self._open = False
         self._asked: list[Action] = []
@@ -132,10 +130,10 @@ class WindowView:
         if not self._open:
             # resizable, the picture keeps its proportions, no toolbar of Qt's
             flags = cv2.WINDOW_NORMAL | cv2.WINDOW_KEEPRATIO | cv2.WINDOW_GUI_NORMAL
-            cv2.namedWindow(self._title, flags)
-            cv2.resizeWindow(self._title, image.shape[1], image.shape[0])
+            cv2.namedWindow(_TITLE, flags)
+            cv2.resizeWindow(_TITLE, image.shape[1], image.shape[0])
             self._open = True
-        cv2.imshow(self._title, image)
+        cv2.imshow(_TITLE, image)
         self._poll()  # the window paints itself only when asked for keys
 
     def actions(self) -> Sequence[Action]:
@@ -149,7 +147,7 @@ class WindowView:
         """See `rtpose.media.view.View`."""
         if self._open:
             self._open = False
-            cv2.destroyWindow(self._title)
+            cv2.destroyWindow(_TITLE)
 
     def _poll(self) -> None:
         while (key := cv2.pollKey()) != -1:
@@ -162,5 +160,5 @@ class WindowView:
                 self._help = not self._help
             elif action is not None:
                 self._asked.append(action)
-        if cv2.getWindowProperty(self._title, cv2.WND_PROP_VISIBLE) < 1:
+        if cv2.getWindowProperty(_TITLE, cv2.WND_PROP_VISIBLE) < 1:
             self._asked.append(Action.QUIT)

@@ -123,7 +123,7 @@ def test_five_people_walking_to_and_fro_keep_their_ids(fps):
 @RATES
 @pytest.mark.parametrize(("gap_s", "same"), [(0.6, True), (0.9, True), (1.3, False)])
 def test_short_gaps_are_bridged_and_long_ones_are_not(fps, gap_s, same):
-    tracker = Tracker(max_gap_s=1.0)
+    tracker = Tracker()
     for t in times(fps, 2):
         tracker.update([walker(100 + 100 * t, phase=t)], t)
     for t in 2 + times(fps, gap_s)[1:-1]:
@@ -203,15 +203,13 @@ def test_what_is_no_person_gets_no_id():
     assert ids(Tracker().update([nowhere, good, flat], 0.0)) == [None, 1, None]
 
 
-def test_wrong_numbers_are_refused():
-    with pytest.raises(ValueError, match="max_gap_s"):
-        Tracker(max_gap_s=0)
+def test_a_time_that_is_none_is_refused():
     with pytest.raises(ValueError, match="finite"):
         Tracker().update([], np.nan)
 
 
 def test_memory_does_not_grow():
-    rng, tracker = np.random.default_rng(0), Tracker(max_gap_s=0.5)
+    rng, tracker = np.random.default_rng(0), Tracker()
     for t in times(30, 10):
         tracker.update([walker(x, score=0.5) for x in rng.uniform(0, 1e5, 4)], t)
     # Nobody comes twice, so each is kept for 0.3 s, nine or ten frames.

@@ -176,7 +176,7 @@ coordinates = arrays(
 def test_suppression_agrees_with_torchvision(corners, seed):
     torchvision_ops = pytest.importorskip("torchvision.ops")
     boxes = np.hstack([corners[:, :2], corners[:, :2] + corners[:, 2:] + 1]).astype(np.float32)
-    scores = np.random.default_rng(seed).permutation(len(boxes)).astype(np.float32)
+    scores = np.random.default_rng(seed).permutation(len(boxes)).astype(np.float32) + 1
     ours = suppress_overlaps(boxes, scores, 0.5)
     theirs = torchvision_ops.nms(torch.from_numpy(boxes), torch.from_numpy(scores), 0.5)
     # Overlaps of exactly a half may round to either side.

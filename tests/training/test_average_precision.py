@@ -17,7 +17,6 @@ def test_perfect_detections_score_100():
     assert scores.ap50 == pytest.approx(100)
     assert scores.ap50_95 == pytest.approx(100)
     assert (scores.precision, scores.recall) == (100, 100)
-    assert scores.confidence == pytest.approx(0.7)
 
 
 def test_a_false_alarm_above_the_truth_halves_the_curve():

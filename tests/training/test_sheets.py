@@ -14,10 +14,10 @@ def test_unsure_skeletons_are_drawn_too(drawn_people: Path):
     sheets = [
         predictions_sheet(
             Scored(np.insert(people.joints, 2, score, axis=-1), people),
-            drawn_people, BODY21, [0, 1], columns=2,
+            drawn_people, BODY21, [0, 1],
         )
         for score in (0.014, np.nan)
     ]  # fmt: skip
-    assert sheets[0].shape == (256, 512, 3)
+    assert sheets[0].shape == (256, 2048, 3)
     drawn = (sheets[0] != sheets[1]).any(axis=-1)
-    assert drawn[:, :256].mean() > 0.02 and drawn[:, 256:].mean() > 0.02
+    assert drawn[:, :256].mean() > 0.02 and drawn[:, 256:512].mean() > 0.02
