@@ -16,6 +16,7 @@ import torch
 import typer
 from torch import Tensor
 
+from benchmarks.record import keep
 from rtpose.bench.accuracy import Scored, by_picture, no_detector, torso_pck
 from rtpose.checkpoint import load_checkpoint
 from rtpose.datasets.find import find_dataset
@@ -29,8 +30,6 @@ from rtpose.skeleton import Skeleton
 from training.bystanders import add_bystanders, silhouettes
 from training.data import training_people
 from training.trust import trusted_joints
-
-RESULTS = Path(__file__).parent / "results"
 
 ALONE = ("lsp_train", "buffy")
 """Sources whose pictures show one person."""
@@ -105,8 +104,7 @@ def main(
         for picture, shown in (("alone", crops), ("with a second person", seconds)):
             cells = " | ".join(f"{v:.2f}" for v in score(estimator, shown, squares, people))
             lines.append(f"| {Path(model).stem} | {picture} | {cells} |")
-    (RESULTS / "bystanders.md").write_text("\n".join(lines) + "\n")
-    typer.echo("\n".join(lines))
+    keep("bystanders", None, "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

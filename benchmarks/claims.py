@@ -16,6 +16,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from benchmarks.record import keep
 from rtpose.bench.accuracy import Scored, by_picture, no_detector
 from rtpose.checkpoint import load_checkpoint
 from rtpose.claims import rivals_apart, settle_claims
@@ -28,8 +29,6 @@ from rtpose.geometry import crop_squares
 from rtpose.pose import FloatArray
 from rtpose.shipped import find_weights
 from training.calibrate import right_or_wrong
-
-RESULTS = Path(__file__).parent / "results"
 
 SPLITS = ("train", "val")
 """Those of val are too few to say much; the network has learned from the others' labels."""
@@ -124,8 +123,7 @@ def main(
                 name = f"under {high:.3f}" if np.isfinite(high) else "farther"
                 lines.append(row(f"{split} | {name}", *part[:, :3].T))
         lines.append(row(f"{split} | any", *joints[:, :3].T))
-    (RESULTS / "claims.md").write_text("\n".join(lines) + "\n")
-    typer.echo("\n".join(lines))
+    keep("claims", None, "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

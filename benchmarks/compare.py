@@ -23,7 +23,7 @@ from typing import Annotated, Any
 
 import typer
 
-RESULTS = Path(__file__).parent / "results"
+from benchmarks.record import RESULTS
 
 _LESS_IS_BETTER = ("ms", "mb", "seconds", "missed", "not_found", "left_out",
                    "without_reference", "bytes", "dropped", "apart_px", "farthest_px", "raw",

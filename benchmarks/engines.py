@@ -10,12 +10,9 @@ engine that fails is written down as not measured. Writes ``benchmarks/results/e
 
 from __future__ import annotations
 
-import datetime
-import json
 import re
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 from typing import Annotated
 from unittest import mock
 
@@ -23,8 +20,8 @@ import numpy as np
 import torch
 import typer
 
+from benchmarks.record import Record, here_and_now, keep, made_on, quartiles_ms
 from benchmarks.roofline import count_work, floor_s, measure_device, seconds
-from rtpose.bench.machine import describe
 from rtpose.checkpoint import Checkpoint, load_checkpoint
 from rtpose.cpu_precision import possible_precisions
 from rtpose.detector import load_detector
@@ -42,8 +39,6 @@ from rtpose.photographs import photographed_people
 from rtpose.shipped import find_weights, shipped_detector, shipped_networks
 from rtpose.skeleton import BODY21
 from rtpose.yolo import load_model
-
-RESULTS = Path(__file__).parent / "results"
 
 BASE = Architecture(stacks=4, channels=256, joints=len(BODY21))
 BASE_SIZE = 256
@@ -89,18 +84,16 @@ def time_engines(
         size = checkpoints[name].input_size
         work = count_work(checkpoints[name].network, torch.zeros(1, 3, size, size))
         floor = 1e3 * floor_s(work, batch, engine.precision, devices[place])
-        low, middle, high = 1e3 * np.percentile(times, (25, 50, 75))
+        spread = quartiles_ms(times)
         rows.append(
             {
                 "model": f"{name}, {size} px, {work.gmac:.2f} GMAC",
                 "engine": f"{engine.name} {engine.precision} on {engine.device}",
                 "crops": batch,
-                "ms": round(middle, 2),
-                "ms_p25": round(low, 2),
-                "ms_p75": round(high, 2),
-                "crops_per_s": round(1e3 * batch / middle, 1),
+                **spread,
+                "crops_per_s": round(batch / float(np.median(times)), 1),
                 "floor_ms": round(floor, 3),
-                "part_of_roofline": round(floor / middle, 3),
+                "part_of_roofline": round(floor / (1e3 * float(np.median(times))), 3),
                 "device_tmac_per_s": round(devices[place].macs / 1e12, 3),
                 "device_gb_per_s": round(devices[place].bandwidth / 1e9, 1),
             }
@@ -119,18 +112,13 @@ def time_detector(device: str, rounds: int) -> list[dict[str, object]]:
     for _ in range(rounds):
         for detector, times in zip(detectors, taken, strict=True):
             times += seconds(partial(detector, image), device, 5)
-    rows = []
-    for detector, times in zip(detectors, taken, strict=True):
-        low, middle, high = 1e3 * np.percentile(times, (25, 50, 75))
-        rows.append(
-            {
-                "detector": f"{detector.name}, {detector.size} px, {detector.precision}",
-                "ms": round(middle, 2),
-                "ms_p25": round(low, 2),
-                "ms_p75": round(high, 2),
-            }
-        )
-    return rows
+    return [
+        {
+            "detector": f"{detector.name}, {detector.size} px, {detector.precision}",
+            **quartiles_ms(times),
+        }
+        for detector, times in zip(detectors, taken, strict=True)
+    ]
 
 
 def main(
@@ -170,21 +158,19 @@ def main(
                 engines[name].append(_uncompared(kind, checkpoints[name], device))
             except (RtposeError, torch.OutOfMemoryError) as error:
                 missing[f"{kind} for {name}"] = f"fails: {first_line(error)}"
-    record: dict[str, object] = {
-        "date": datetime.date.today().isoformat(),
-        "machine": describe() | _gpu(device),
+    record = here_and_now()
+    record["machine"] |= _gpu(device)
+    record |= {
         "missing": missing,
         "parity": checks,
         "speed": time_engines(engines, checkpoints, batches, rounds),
         "detector": time_detector(device, rounds),
     }
     text = _markdown(record)
-    print(text)
-    if not small:
-        RESULTS.mkdir(exist_ok=True)
-        stem = results_stem(device)
-        (RESULTS / f"{stem}.json").write_text(json.dumps(record, indent=1) + "\n")
-        (RESULTS / f"{stem}.md").write_text(text)
+    if small:
+        print(text)
+    else:
+        keep(results_stem(device), record, text)
 
 
 def results_stem(device: str) -> str:
@@ -229,18 +215,14 @@ def _gpu(device: str) -> dict[str, str]:
     return {} if device == "cpu" else {"gpu": torch.cuda.get_device_name(device)}
 
 
-def _markdown(record: dict[str, object]) -> str:
-    machine, missing, checks, speed, detectors = (
-        record[name] for name in ("machine", "missing", "parity", "speed", "detector")
+def _markdown(record: Record) -> str:
+    missing, checks, speed, detectors = (
+        record[name] for name in ("missing", "parity", "speed", "detector")
     )
-    assert isinstance(machine, dict) and isinstance(missing, dict)
-    assert isinstance(checks, list) and isinstance(speed, list) and isinstance(detectors, list)
     lines = [
         "# Speed of the engines",
         "",
-        f"Made by `python -m benchmarks.engines` on {record['date']}: "
-        + ", ".join(f"{k} {v}" for k, v in machine.items())
-        + ".",
+        f"Made by `python -m benchmarks.engines` on {made_on(record)}.",
         "",
         *(f"Not measured: {name}, which {fault}." for name, fault in missing.items()),
         "",

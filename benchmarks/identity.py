@@ -9,8 +9,6 @@ which `PASSAGES` tells when somebody is there. Nothing is timed or random.
 
 from __future__ import annotations
 
-import datetime
-import json
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import pairwise
@@ -24,7 +22,7 @@ import torch
 import typer
 from scipy.optimize import linear_sum_assignment
 
-from rtpose.bench.machine import describe
+from benchmarks.record import Record, here_and_now, keep, made_on
 from rtpose.estimator import Estimator, load_estimator
 from rtpose.follow import Follower
 from rtpose.geometry import box_iou
@@ -35,8 +33,6 @@ from rtpose.on_device import Picture
 from rtpose.photographs import PEOPLE, read_photograph
 from rtpose.pose import FloatArray, Frame, Image
 from training.bystanders import silhouettes
-
-RESULTS = Path(__file__).parent / "results"
 
 SURE, UNSURE = 0.35, 0.1
 """Least scores of a person: the shipped detector's own, and ByteTrack's for its second matching."""
@@ -313,28 +309,23 @@ def main(
     clips = {f"{m} {speed}": crossing(people, m, speed) for m in MOTIONS for speed in SPEEDS}
     for clip in clips.values():
         clip.found.update(look(clip.frames(), estimator))
-    record: dict[str, object] = {
-        "date": datetime.date.today().isoformat(),
-        "machine": describe() | {"lap": installed_version("lap")},
+    record = here_and_now()
+    record["machine"] |= {"lap": installed_version("lap")}
+    record |= {
         "model": model,
         "crossings": measure(clips, estimator),
         "corridor": walk(corridor, estimator) if corridor else [],
     }
-    (RESULTS / "identity.json").write_text(json.dumps(record, indent=1) + "\n")
-    text = _markdown(record)
-    (RESULTS / "identity.md").write_text(text)
-    print(text)
+    keep("identity", record, _markdown(record))
 
 
-def _markdown(record: dict[str, object]) -> str:
-    machine, crossings, corridor = record["machine"], record["crossings"], record["corridor"]
-    assert isinstance(machine, dict) and isinstance(crossings, list) and isinstance(corridor, list)
+def _markdown(record: Record) -> str:
+    crossings, corridor = record["crossings"], record["corridor"]
     lines = [
         "# Whether ids stay with the person",
         "",
-        f"Made by `python -m benchmarks.identity` on {record['date']}: "
-        + ", ".join(f"{k} {v}" for k, v in machine.items() if k != "load")
-        + f". Pose network {record['model']}; both networks saw every frame once, and each tracker "
+        f"Made by `python -m benchmarks.identity` on {made_on(record)}. Pose "
+        f"network {record['model']}; both networks saw every frame once, and each tracker "
         "got the same boxes and scores. ByteTrack is ultralytics' with its own settings but for "
         f"{SURE} as score of a sure box, our detector's, and a second's frames as track_buffer, "
         f"as ours remembers; it is shown every frame. Its unsure boxes begin at {UNSURE}.",

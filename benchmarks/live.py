@@ -8,8 +8,6 @@ the joints, too; a third, shorter one shows them to a sink that is slower than t
 
 from __future__ import annotations
 
-import datetime
-import json
 import tempfile
 import threading
 import time
@@ -22,8 +20,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from benchmarks.record import Record, here_and_now, keep, made_on
 from benchmarks.synthetic_camera import read_stamp, synthetic_camera
-from rtpose.bench.machine import describe
 from rtpose.commands.options import Settings
 from rtpose.commands.setup import Setup, set_up
 from rtpose.errors import RtposeError
@@ -37,8 +35,6 @@ from rtpose.media.saver import open_saver
 from rtpose.media.view import Action, Hud
 from rtpose.pose import Frame, FrameResult
 from rtpose.stream import newest_frame
-
-RESULTS = Path(__file__).parent / "results"
 
 _SETTLING_S = 10.0
 """Left out at the start: caches fill, memory is taken."""
@@ -124,7 +120,7 @@ def measure(
     seconds: float,
     slow_ms: float = 0.0,
     kept: Path | None = None,
-) -> dict[str, object]:
+) -> Record:
     """One run; times in milliseconds, slopes with their standard errors.
 
     `kept` is a folder in which video and joints are left.
@@ -236,23 +232,16 @@ def main(
             measure(clip, setup, fps, 60 * minutes, kept=Path(folder)),
             measure(clip, setup, fps, 6 * minutes, slow_ms),
         ]
-    record = {
-        "date": datetime.date.today().isoformat(),
-        "machine": describe(),
+    record = here_and_now() | {
         "engine": setup.engine,
         "detect_every": detect_every,
         "runs": runs,
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "live.json").write_text(json.dumps(record, indent=1) + "\n")
-    text = _markdown(record, runs)
-    (RESULTS / "live.md").write_text(text)
-    print(text)
+    keep("live", record, _markdown(record))
 
 
-def _markdown(record: dict[str, object], runs: list[dict[str, object]]) -> str:
-    machine = record["machine"]
-    assert isinstance(machine, dict)
+def _markdown(record: Record) -> str:
+    runs = record["runs"]
     titles = {
         "seconds": "seconds measured",
         "sink_ms": "time the sink takes, ms",
@@ -281,10 +270,8 @@ def _markdown(record: dict[str, object], runs: list[dict[str, object]]) -> str:
         [
             "# Age of live pictures",
             "",
-            f"Made by `python -m benchmarks.live` on {record['date']}, {record['engine']}, "
-            f"detector every {record['detect_every']} frames: "
-            + ", ".join(f"{k} {v}" for k, v in machine.items())
-            + ".",
+            f"Made by `python -m benchmarks.live` with {record['engine']}, detector every "
+            f"{record['detect_every']} frames, on {made_on(record)}.",
             "",
             "The camera is a clip served as MJPEG by another process of the same machine; ages are "
             "from the moment stamped into the pixels, before compression, to the drawn picture. "

@@ -15,6 +15,7 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from benchmarks.record import keep
 from rtpose.bench.accuracy import by_picture, match_boxes, predict, torso_pck
 from rtpose.checkpoint import load_checkpoint
 from rtpose.datasets.find import find_dataset
@@ -25,8 +26,6 @@ from rtpose.geometry import CROP_MARGIN
 from rtpose.pose import FloatArray
 from rtpose.shipped import find_weights
 from training.data import training_people
-
-RESULTS = Path(__file__).parent / "results"
 
 MARGINS = (1.05, 1.11, 1.17, 1.25, 1.35)
 
@@ -82,8 +81,7 @@ def main(
             each = [torso_pck(scored.of_source(source), skeleton).overall for source in sources]
             cells = " | ".join(f"{pck:.2f}" for pck in (*each, float(np.mean(each))))
             lines.append(f"| {name} | {len(people)} | {margin} | {cells} |")
-    (RESULTS / "margin.md").write_text("\n".join(lines) + "\n")
-    typer.echo("\n".join(lines))
+    keep("margin", None, "\n".join(lines) + "\n")
 
 
 if __name__ == "__main__":

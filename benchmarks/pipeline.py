@@ -8,8 +8,6 @@ machine hits all alike; medians and the spread of the middle half are kept.
 
 from __future__ import annotations
 
-import datetime
-import json
 import re
 import resource
 import subprocess
@@ -24,7 +22,7 @@ import numpy as np
 import torch
 import typer
 
-from rtpose.bench.machine import describe
+from benchmarks.record import Record, here_and_now, keep, made_on, quartiles_ms
 from rtpose.checkpoint import load_checkpoint
 from rtpose.decode import decode
 from rtpose.detector import load_detector
@@ -36,8 +34,6 @@ from rtpose.media.sample import write_sample
 from rtpose.media.sources import VideoFile
 from rtpose.pose import Image
 from rtpose.shipped import find_weights
-
-RESULTS = Path(__file__).parent / "results"
 
 
 def time_steps(rounds: int, model: str) -> list[dict[str, object]]:
@@ -78,8 +74,8 @@ def time_steps(rounds: int, model: str) -> list[dict[str, object]]:
             for _ in range(5):
                 began = time.perf_counter()
                 step()
-                times[name].append(1e3 * (time.perf_counter() - began))
-    return [{"step": name, **_spread(values)} for name, values in times.items()]
+                times[name].append(time.perf_counter() - began)
+    return [{"step": name, **quartiles_ms(values)} for name, values in times.items()]
 
 
 def run_video(clip: Path, repeats: int, *options: str) -> dict[str, object]:
@@ -137,33 +133,19 @@ def main(
 ) -> None:
     """Measure, print and record."""
     videos = [run_video(clip, repeats, "--model", model) for clip in clips]
-    record: dict[str, object] = {
-        "date": datetime.date.today().isoformat(),
-        "machine": describe(),
+    record = here_and_now() | {
         "steps": time_steps(rounds, model),
         "videos": videos,
     }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "pipeline.json").write_text(json.dumps(record, indent=1) + "\n")
-    text = _markdown(record)
-    (RESULTS / "pipeline.md").write_text(text)
-    print(text)
+    keep("pipeline", record, _markdown(record))
 
 
-def _spread(values: list[float]) -> dict[str, float]:
-    low, middle, high = np.percentile(values, (25, 50, 75))
-    return {"ms": round(middle, 2), "ms_p25": round(low, 2), "ms_p75": round(high, 2)}
-
-
-def _markdown(record: dict[str, object]) -> str:
-    machine, steps, videos = record["machine"], record["steps"], record["videos"]
-    assert isinstance(machine, dict) and isinstance(steps, list) and isinstance(videos, list)
+def _markdown(record: Record) -> str:
+    steps, videos = record["steps"], record["videos"]
     lines = [
         "# Speed and memory of the main job",
         "",
-        f"Made by `python -m benchmarks.pipeline CLIPS` on {record['date']}: "
-        + ", ".join(f"{k} {v}" for k, v in machine.items())
-        + ".",
+        f"Made by `python -m benchmarks.pipeline CLIPS` on {made_on(record)}.",
         "",
         "| step | ms, median | middle half |",
         "|---|---|---|",

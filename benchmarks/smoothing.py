@@ -20,10 +20,9 @@ import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from benchmarks.record import keep
 from rtpose.pose import Pose
 from rtpose.smoothing import Smoother
-
-RESULTS = Path(__file__).parent / "results"
 
 FloatArray = NDArray[np.float64]
 
@@ -128,11 +127,7 @@ def main(
         return
     rows = [measure(*PARAMETERS[0], score, fps) for fps in RATES for score in SCORES]
     rows += [measure(*pair, 0.9, 30) for pair in PARAMETERS[1:]]
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "smoothing.json").write_text(json.dumps(rows, indent=1) + "\n")
-    text = _markdown(rows)
-    (RESULTS / "smoothing.md").write_text(text)
-    print(text)
+    keep("smoothing", rows, _markdown(rows))
 
 
 def real_jitter(path: Path) -> str:

@@ -8,8 +8,6 @@ frame and on every fifth, times every stage alone on the same frames, and writes
 
 from __future__ import annotations
 
-import datetime
-import json
 import tempfile
 import time
 from contextlib import closing, nullcontext
@@ -22,7 +20,7 @@ import cv2
 import numpy as np
 import typer
 
-from rtpose.bench.machine import describe
+from benchmarks.record import Record, here_and_now, keep, made_on
 from rtpose.commands.options import Settings
 from rtpose.commands.setup import Setup, set_up
 from rtpose.media.sinks import VideoWriter
@@ -31,8 +29,6 @@ from rtpose.media.video_info import VideoInfo
 from rtpose.photographs import read_photograph
 from rtpose.pose import FrameResult, Image
 from rtpose.stream import STAGE_THREADS, every_frame
-
-RESULTS = Path(__file__).parent / "results"
 
 _PERSON = (50, 395, 245, 910)
 """Box of a whole person in bus.jpg, which the wheel of ultralytics carries."""
@@ -122,9 +118,7 @@ def _draw_and_write(setup: Setup, writer: VideoWriter | None, result: FrameResul
         writer.write(result.frame.image, result.frame.time_s)
 
 
-def measure(
-    people: int, detect_every: int, frames: int, rounds: int, model: str
-) -> dict[str, object]:
+def measure(people: int, detect_every: int, frames: int, rounds: int, model: str) -> Record:
     """One clip, one setting; medians over rounds in which all take turns."""
     wholes, silents, stages = [], [], []
     with tempfile.TemporaryDirectory() as folder:
@@ -164,30 +158,19 @@ def main(
 ) -> None:
     """Measure, print and record."""
     rows = [measure(people, every, frames, rounds, model) for people in _SIZES for every in (1, 5)]
-    record: dict[str, object] = {
-        "date": datetime.date.today().isoformat(),
-        "machine": describe(),
-        "model": model,
-        "runs": rows,
-    }
-    RESULTS.mkdir(exist_ok=True)
-    (RESULTS / "throughput.json").write_text(json.dumps(record, indent=1) + "\n")
-    text = _markdown(record, rows)
-    (RESULTS / "throughput.md").write_text(text)
-    print(text)
+    record = here_and_now() | {"model": model, "runs": rows}
+    keep("throughput", record, _markdown(record))
 
 
-def _markdown(record: dict[str, object], rows: list[dict[str, object]]) -> str:
-    machine = record["machine"]
-    assert isinstance(machine, dict)
-    names = list(rows[0]["stages_fps"])  # type: ignore[call-overload]
+def _markdown(record: Record) -> str:
+    rows = record["runs"]
+    names = list(rows[0]["stages_fps"])
     return "\n".join(
         [
             "# Throughput of the video pipeline",
             "",
             f"Made by `python -m benchmarks.throughput --model {record['model']} "
-            f"--frames {rows[0]['frames']}` on "
-            f"{record['date']}: " + ", ".join(f"{k} {v}" for k, v in machine.items()) + ".",
+            f"--frames {rows[0]['frames']}` on {made_on(record)}.",
             "",
             "All figures are frames a second, the detector on half of the cores as in `rtpose "
             "video`, the pose network too for one or two people, on all for more. Stages alone "
@@ -204,7 +187,7 @@ def _markdown(record: dict[str, object], rows: list[dict[str, object]]) -> str:
                 f"| {r['people']} ({r['people_found']}) | {r['size']} | {r['detect_every']} | "
                 f"{r['fps']} | {r['cpu_ms']} | {r['cores_busy']} | "
                 f"{r['fps_without_writing']} | {r['fps_one_thread']} | "
-                + " | ".join(str(v) for v in r["stages_fps"].values())  # type: ignore[attr-defined]
+                + " | ".join(str(v) for v in r["stages_fps"].values())
                 + f" | {r['over_slowest']} ({r['slowest']}) |"
                 for r in rows
             ),

@@ -11,7 +11,6 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from datetime import date
 from itertools import repeat
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +19,7 @@ import numpy as np
 import torch
 import typer
 
-from rtpose.bench.machine import describe
+from benchmarks.record import RESULTS, here_and_now
 from rtpose.datasets.people import People
 from rtpose.engines.select import select_device
 from rtpose.skeleton import BODY21
@@ -119,17 +118,14 @@ def main(
     device = select_device(device)
     settings = read_config(config)
     speeds = measure(settings, size, device, rounds, steps)
-    record = {
-        "date": date.today().isoformat(),
-        "machine": describe(),
+    record = here_and_now() | {
         "config": config.name,
         "size": size,
         "batch": settings.batch,
         "device": device,
         "images_per_s": {name: round(value, 1) for name, value in speeds.items()},
     }
-    _RESULTS.mkdir(exist_ok=True)
-    (_RESULTS / f"training-{device}.json").write_text(json.dumps(record, indent=1) + "\n")
+    (RESULTS / f"training-{device}.json").write_text(json.dumps(record, indent=1) + "\n")
     print(json.dumps(record, indent=1))
 
 

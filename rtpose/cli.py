@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import logging
 import signal
-import sys
 from importlib.metadata import version
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.logging import RichHandler
@@ -18,10 +17,9 @@ from rtpose.commands.demo import demo
 from rtpose.commands.doctor import doctor
 from rtpose.commands.export import export
 from rtpose.commands.image import image
-from rtpose.commands.terminal import console
+from rtpose.commands.terminal import console, run_in_one_line
 from rtpose.commands.video import video
 from rtpose.commands.webcam import webcam
-from rtpose.errors import RtposeError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -65,29 +63,4 @@ def main() -> None:
     """Run the command line; bad input ends in one line and exit code 2."""
     # a polite request to end shall remove what is half made as Ctrl-C does
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    try:
-        app()
-    except RtposeError as error:
-        _end(str(error))
-    except OSError as error:
-        # a name too long, a folder one may not look into: never a bug where it names a file
-        if error.filename is None:
-            raise
-        _end(f"{error.filename}: {error.strerror}; check the name and who may use it")
-    except RuntimeError as error:
-        # torch is not imported for this: if it was not yet, it is not its error
-        if "torch" not in sys.modules:
-            raise
-        from rtpose.engines.faults import is_out_of_memory
-
-        if not is_out_of_memory(error):
-            raise
-        _end(
-            "out of memory: close other programs that use the GPU, or use a smaller --model or "
-            "--device cpu"
-        )
-
-
-def _end(message: str) -> NoReturn:
-    console.print(f"error: {message}", style="red", markup=False, soft_wrap=True)
-    sys.exit(2)
+    run_in_one_line(app, "use a smaller --model or --device cpu")

@@ -7,7 +7,7 @@ import math
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 from rich.console import Console
@@ -17,9 +17,9 @@ from rich.table import Table
 from rtpose.bench.accuracy import predict, score
 from rtpose.bench.evaluation import Split
 from rtpose.checkpoint import load_checkpoint, save_checkpoint
+from rtpose.commands.terminal import run_in_one_line
 from rtpose.datasets.find import find_dataset
 from rtpose.engines.eager import EagerEngine
-from rtpose.engines.faults import is_out_of_memory
 from rtpose.engines.select import select_device
 from rtpose.errors import RtposeError
 from rtpose.metrics import COLUMNS
@@ -292,26 +292,7 @@ def calibrate(
 def main() -> None:
     """Run the command line; bad input ends in one line and exit code 2."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s", stream=sys.stderr)
-    try:
-        app()
-    except RtposeError as error:
-        _end(str(error))
-    except OSError as error:
-        if error.filename is None:
-            raise
-        _end(f"{error.filename}: {error.strerror}; check the name and who may use it")
-    except RuntimeError as error:
-        if not is_out_of_memory(error):
-            raise
-        _end(
-            "out of memory: close other programs that use the GPU, or set a smaller batch in the "
-            "config"
-        )
-
-
-def _end(message: str) -> NoReturn:
-    Console(stderr=True).print(f"error: {message}", style="red", markup=False, highlight=False)
-    raise SystemExit(2)
+    run_in_one_line(app, "set a smaller batch in the config")
 
 
 if __name__ == "__main__":

@@ -6,7 +6,6 @@ peers are made on first use, in the user's cache folder.
 
 from __future__ import annotations
 
-import datetime
 import json
 import os
 import tempfile
@@ -18,14 +17,13 @@ import typer
 
 from benchmarks.peers.systems import LEFT_OUT, System, all_systems
 from benchmarks.peers.table import markdown, scatter
+from benchmarks.record import RESULTS, here_and_now
 from rtpose.bench.accuracy import Scored, score
-from rtpose.bench.machine import describe
 from rtpose.bench.measured import measured
 from rtpose.bench.report import plain
 from rtpose.datasets.find import find_dataset
 from rtpose.skeleton import COCO17
 
-RESULTS = Path(__file__).parents[1] / "results"
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False)
 
 WeightsOption = Annotated[Path, typer.Option(help="Folder with MoveNet's .tflite and YOLO's .pt.")]
@@ -139,7 +137,7 @@ def _record(half: str, figures: dict[str, Any]) -> None:
     """Replace one half of the results; read again first, the other may have been measured."""
     record = _read() | {half: figures, "left_out": LEFT_OUT}
     # each half its own: they are not always measured on one machine
-    made = {"date": f"{datetime.date.today()}", "machine": describe()}
+    made = here_and_now()
     record["made"] = record.get("made", {}) | {half: made}
     (RESULTS / "peers.json").write_text(json.dumps(record, indent=1) + "\n")
     (RESULTS / "peers.md").write_text(markdown(record))

@@ -1,12 +1,14 @@
-"""What commands share at the terminal: the console, the progress line, Ctrl-C."""
+"""What commands share at the terminal: the console, errors, the progress line, Ctrl-C."""
 
 from __future__ import annotations
 
 import itertools
 import signal
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import NoReturn
 
 from rich.console import Console
 from rich.progress import (
@@ -21,6 +23,8 @@ from rich.progress import (
 )
 from rich.text import Text
 
+from rtpose.errors import RtposeError
+
 console = Console(stderr=True, highlight=False)
 """Where commands speak to the person; standard output is for data."""
 
@@ -29,6 +33,40 @@ INTERRUPTED = 130
 
 _IN_A_HURRY = 2
 """Presses of Ctrl-C that let what is being written be finished."""
+
+
+def run_in_one_line(app: Callable[[], object], if_memory_is_short: str) -> None:
+    """Run a command line; bad input ends it with one line and exit code 2.
+
+    Parameters
+    ----------
+    app : callable
+    if_memory_is_short : str
+        What to do beside closing other programs.
+    """
+    try:
+        app()
+    except RtposeError as error:
+        _end(str(error))
+    except OSError as error:
+        # a name too long, a folder one may not look into: never a bug where it names a file
+        if error.filename is None:
+            raise
+        _end(f"{error.filename}: {error.strerror}; check the name and who may use it")
+    except RuntimeError as error:
+        # torch is not imported for this: if it was not yet, it is not its error
+        if "torch" not in sys.modules:
+            raise
+        from rtpose.engines.faults import is_out_of_memory
+
+        if not is_out_of_memory(error):
+            raise
+        _end(f"out of memory: close other programs that use the GPU, or {if_memory_is_short}")
+
+
+def _end(message: str) -> NoReturn:
+    console.print(f"error: {message}", style="red", markup=False, soft_wrap=True)
+    sys.exit(2)
 
 
 @contextmanager

@@ -8,7 +8,7 @@ import pytest
 import torch
 import yaml
 
-from benchmarks import engines
+from benchmarks import engines, record
 from rtpose.checkpoint import Checkpoint
 from rtpose.engines import parity, tensorrt
 from rtpose.errors import RtposeError
@@ -53,7 +53,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint) -> La
     made = Lab()
     for name in ("select_engine", "check", "time_engines", "time_detector"):
         monkeypatch.setattr(engines, name, getattr(made, name))
-    monkeypatch.setattr(engines, "RESULTS", tmp_path)
+    monkeypatch.setattr(record, "RESULTS", tmp_path)
     monkeypatch.setattr(engines, "select_device", lambda device: device)
     monkeypatch.setattr(engines, "load_checkpoint", lambda path: tiny)
     monkeypatch.setattr(engines, "untrained_base", lambda: tiny)
