@@ -65,19 +65,30 @@ def check_target(path: Path, overwrite: bool, source: Path | None = None) -> Non
     Raises
     ------
     RtposeError
-        If the folder is missing, the name is a folder's, the file exists and may not be
-        overwritten, or it is the source itself.
+        If the folder is missing or takes no files, the name is a folder's, the file exists and may
+        not be overwritten, or it is the source itself.
     """
     if not path.parent.is_dir():
         raise RtposeError(f"{path.parent}: no such folder to write {path.name} into; make it first")
     if path.is_dir():
         raise RtposeError(f"{path} is a folder; name a file")
+    _check_writable(path)
     if not path.exists():
         return
     if source is not None and source.exists() and path.samefile(source):
         raise RtposeError(f"{path} is the input itself; choose another name for the output")
     if not overwrite:
         raise RtposeError(f"{path} exists; choose another name or add --overwrite")
+
+
+def _check_writable(path: Path) -> None:
+    # only trying tells: a folder may be of another user, read-only, or of a system's own kind
+    probe = partial_path(path)
+    try:
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise RtposeError(f"{path} cannot be written ({error.strerror})") from error
 
 
 def check_apart(targets: Sequence[Path], sources: Sequence[Path]) -> None:

@@ -14,15 +14,15 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
-from rtpose.bench.accuracy import predict, score
+from rtpose.bench.accuracy import check_measurable, predict, score
 from rtpose.bench.evaluation import Split
+from rtpose.bench.report import score_tables
 from rtpose.checkpoint import load_checkpoint, save_checkpoint
 from rtpose.commands.terminal import run_in_one_line
 from rtpose.datasets.find import find_dataset
 from rtpose.engines.eager import EagerEngine
 from rtpose.engines.select import select_device
 from rtpose.errors import RtposeError
-from rtpose.metrics import COLUMNS
 from rtpose.skeleton import BODY21
 from training.calibrate import calibrate_weights
 from training.compare import VARIANTS, markdown, write_results
@@ -197,19 +197,12 @@ def evaluate(
     skeleton = checkpoint.skeleton
     dataset = find_dataset(data)
     people = dataset.read(split, skeleton)
+    torso = Split(dataset, split).torso
+    check_measurable(people, skeleton, torso)
     engine = EagerEngine(checkpoint, device, flip_test)
     scored = predict(people, dataset.pictures, engine, skeleton)
-    table = Table("source", "score", "people", "left out", "all", *COLUMNS)
-    for row in score(scored, skeleton, torso=Split(dataset, split).torso):
-        table.add_row(
-            row.source,
-            row.measure,
-            str(row.people),
-            str(row.without_reference),
-            f"{row.means.a16:.2f}",
-            *(f"{row.columns[c]:.1f}" if c in row.columns else "-" for c in COLUMNS),
-        )
-    Console().print(table)
+    for table in score_tables(score(scored, skeleton, torso=torso), f"{split}, labels' boxes"):
+        Console().print(table)
 
 
 @app.command()

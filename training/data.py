@@ -32,6 +32,9 @@ MISSING, BROKEN = "missing picture", "broken picture"
 OTHER = "picture of another size than labelled"
 OUTSIDE = "joint outside its picture"
 
+_TO_JUDGE_BY = ("val", "test")
+"""Splits that nobody learns from."""
+
 SHOWN = 5
 """Names shown of each kind of problem."""
 
@@ -98,11 +101,16 @@ def training_people(dataset: DataSet, skeleton: Skeleton) -> tuple[People, Peopl
     Raises
     ------
     RtposeError
-        If there is nobody to learn from, or nobody to choose by.
+        If there is nobody to learn from, no split but one to judge by, or nobody to choose by.
     """
     name = "train"
     if len(dataset.splits) == 1:
         (name,) = dataset.splits
+        if name in _TO_JUDGE_BY:
+            raise RtposeError(
+                f"{dataset.pictures}: the only split is {name}, and there is none to learn from; "
+                "call the labels train"
+            )
     people = dataset.read(name, skeleton)
     if "val" in dataset.splits and name != "val":
         val = dataset.read("val", skeleton)

@@ -366,6 +366,23 @@ def score(
     return rows
 
 
+def check_measurable(people: People, skeleton: Skeleton, torso: tuple[str, str] = TORSO) -> None:
+    """See that something can be said of these people before networks run on them.
+
+    Raises
+    ------
+    RtposeError
+        If nobody has what errors are measured in.
+    """
+    # were all joints found where they are labelled
+    if not score(Scored(np.insert(people.joints, 2, 1, axis=-1), people), skeleton, torso=torso):
+        start, end = (name.replace("_", " ") for name in torso)
+        raise RtposeError(
+            f"none of {len(people)} people can be scored: nobody has both {start} and {end} "
+            "labelled, whose distance PCK is measured in, nor a head size for PCKh"
+        )
+
+
 def _row(source: str, measure: str, curve: tuple[Pck, ...], skeleton: Skeleton) -> Score:
     thresholds = [point.threshold for point in curve]
     pooled = [point.overall for point in curve]

@@ -15,6 +15,7 @@ from rtpose.bench.accuracy import (
     Score,
     Scored,
     Variant,
+    check_measurable,
     find_people,
     predict_found,
     predict_variants,
@@ -171,6 +172,7 @@ def evaluate(
     """
     skeleton = plain.skeleton
     people, notes = split.read(skeleton)
+    check_measurable(people, skeleton, split.torso)
     pictures = split.dataset.pictures
     precise, missing = _precise_sources(split, people, skeleton)
     try:
@@ -223,6 +225,7 @@ def evaluate_predictions(
         If labels or predictions are missing or do not fit, see `read_predictions`.
     """
     people, notes = split.read(skeleton)
+    check_measurable(people, skeleton, split.torso)
     predicted = read_predictions(path, people, skeleton, first_pixel)
     precise, missing = _precise_sources(split, people, skeleton)
     found = {path.name: _as_found(predicted)}

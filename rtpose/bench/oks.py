@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from rtpose.bench.accuracy import Found
-from rtpose.datasets.coco import keypoint_category
+from rtpose.datasets.coco import keypoint_annotations
 from rtpose.datasets.labels import read_json
 from rtpose.errors import RtposeError
 from rtpose.skeleton import COCO17, Skeleton
@@ -61,23 +61,23 @@ def average_precision(
     from pycocotools.cocoeval import COCOeval
 
     data = read_json(labels)
-    _, names = keypoint_category(data)
+    names, annotations = keypoint_annotations(data)
     for joints, whose in ((names, str(labels)), (skeleton.joints, f"skeleton {skeleton.name}")):
         missing = [joint for joint in COCO17.joints if joint not in joints]
         if missing:
             raise RtposeError(f"{whose}: COCO's AP needs the joints {', '.join(missing)}")
     order = [names.index(joint) for joint in COCO17.joints]
     images = [i for i in data["images"] if i.get("source", labels.name) == source]
-    ids: dict[str, int] = {image["file_name"]: image["id"] for image in images}
-    shown = set(ids.values())
-    truth = [_coco17(a, order) for a in data["annotations"] if a["image_id"] in shown]
+    shown = {image["id"] for image in images}
+    truth = [_coco17(a, order) for a in annotations if a["image_id"] in shown]
     # pycocotools takes an annotation whose id is 0 for one that nobody found
     truth = [annotation | {"id": i} for i, annotation in enumerate(truth, start=1)]
     with contextlib.redirect_stdout(io.StringIO()):
         coco = COCO()
         coco.dataset = {"images": images, "annotations": truth, "categories": [{"id": 1}]}
         coco.createIndex()
-        results = _results(found, ids, skeleton)
+        ids = {image["file_name"]: image["id"] for image in data["images"]}
+        results = [r for r in _results(found, ids, skeleton) if r["image_id"] in shown]
         if not results:
             return dict.fromkeys(_MEASURES, 0.0)
         evaluation = COCOeval(coco, coco.loadRes(results), "keypoints")
@@ -88,15 +88,21 @@ def average_precision(
 
 
 def _coco17(annotation: dict[str, Any], order: list[int]) -> dict[str, Any]:
-    """The same annotation with COCO's 17 keypoints in COCO's order; zeros where it has none."""
-    values = annotation.get("keypoints")
+    """The same annotation with COCO's 17 keypoints in COCO's order; zeros where it has none.
+
+    As `rtpose.datasets` reads it: no label is what is not a number, and nobody who has no box.
+    """
+    values, box = annotation.get("keypoints"), annotation["bbox"] or (0, 0, 0, 0)
     points = np.zeros((17, 3)) if values is None else np.reshape(values, (-1, 3))[order]
+    points = np.where(np.isfinite(points).all(axis=1, keepdims=True), points, 0.0)
+    if not (box[2] > 0 and box[3] > 0):
+        points = np.zeros((17, 3))
     return {
         "image_id": annotation["image_id"],
         "category_id": 1,
         "iscrowd": annotation.get("iscrowd", 0),
-        "bbox": annotation["bbox"],
-        "area": annotation.get("area", annotation["bbox"][2] * annotation["bbox"][3]),
+        "bbox": list(box),
+        "area": annotation.get("area", box[2] * box[3]),
         "keypoints": points.flatten().tolist(),
         "num_keypoints": int((points[:, 2] > 0).sum()),
     }
@@ -111,8 +117,10 @@ def _results(found: Found, ids: dict[str, int], skeleton: Skeleton) -> list[dict
     view = list(skeleton.view(COCO17))
     results = []
     for picture, joints, score in zip(found.pictures, found.joints, found.scores, strict=True):
-        # COCO's own json leaves out the folder that its pictures lie in
-        image = ids.get(picture, ids.get(picture.partition("/")[2]))
+        # the json may leave out the folders that its pictures lie in
+        while picture not in ids and "/" in picture:
+            picture = picture.partition("/")[2]
+        image = ids.get(picture)
         points = joints[view].astype(float)
         lost = ~np.isfinite(points).all(axis=-1)
         if image is None or lost.all():

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -76,21 +76,36 @@ def doubts(speed: Speed) -> Iterator[str]:
         )
 
 
+def score_tables(scores: Sequence[Score], title: str) -> Iterator[Table]:
+    """One for each source: measures side by side, joints by the paper's columns below each other.
+
+    So they are narrow enough for any terminal, which would cut off figures otherwise.
+    """
+    for source in dict.fromkeys(row.source for row in scores):
+        rows = [row for row in scores if row.source == source]
+        table = Table(source, *(_right(row.measure) for row in rows),
+                      title=title, title_justify="left")  # fmt: skip
+        table.add_row("people", *(str(row.people) for row in rows))
+        table.add_row("left out", *(str(row.without_reference) for row in rows), end_section=True)
+        for name in COLUMNS:
+            if any(name in row.columns for row in rows):
+                rates = (row.columns.get(name, math.nan) for row in rows)
+                table.add_row(name, *("-" if math.isnan(r) else f"{r:.2f}" for r in rates))
+        table.add_section()
+        for name, values in (
+            ("P14", [row.means.p14 for row in rows]),
+            ("W14", [row.means.w14 for row in rows]),
+            ("A16", [row.means.a16 for row in rows]),
+            ("AUC", [row.auc for row in rows]),
+        ):
+            table.add_row(name, *(f"{value:.2f}" for value in values))
+        yield table
+
+
 def accuracy_tables(accuracy: Accuracy) -> Iterator[RenderableType]:
     """Scores by the paper's columns, then what the field's two habits give."""
     for boxes, scores in accuracy.scores.items():
-        shown = [name for name in COLUMNS if any(name in row.columns for row in scores)]
-        table = Table("", "score", _right("people"), _right("left out"), *map(_right, shown),
-                      *map(_right, ("P14", "W14", "A16", "AUC")),
-                      title=f"{accuracy.people} people {boxes}", title_justify="left")  # fmt: skip
-        for row in scores:
-            rates = [row.columns.get(name, float("nan")) for name in shown]
-            totals = row.means.p14, row.means.w14, row.means.a16, row.auc
-            table.add_row(
-                row.source, row.measure, str(row.people), str(row.without_reference),
-                *("-" if math.isnan(rate) else f"{rate:.2f}" for rate in (*rates, *totals)),
-            )  # fmt: skip
-        yield table
+        yield from score_tables(scores, f"{accuracy.people} people {boxes}")
     yield (
         "P14: mean of the joints' rates without pelvis and thorax; W14: the same joints pooled; "
         "A16: all joints pooled; AUC: area under A16's curve from 0 to the threshold.\n"
@@ -165,4 +180,4 @@ def _range(m: Measured) -> str:
 
 
 def _right(name: str) -> Column:
-    return Column(name, justify="right")
+    return Column(name, justify="right", no_wrap=True)

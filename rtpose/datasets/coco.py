@@ -38,16 +38,13 @@ def read_coco(path: Path, skeleton: Skeleton, folder: str = "") -> People:
     """
     data = read_json(path)
     try:
-        category, names = keypoint_category(data)
+        names, annotations = keypoint_annotations(data)
         images = {image["id"]: image for image in data["images"]}
-        rows = [
-            a
-            for a in data["annotations"]
-            if not a.get("iscrowd") and a.get("category_id", category) == category
-        ]
+        rows = [a for a in annotations if not a.get("iscrowd")]
         shown = [images[a["image_id"]] for a in rows]
         pictures = [folder + image["file_name"] for image in shown]
-        boxes = np.array([a["bbox"] for a in rows], np.float32).reshape(-1, 4)
+        # who has no box is left out, and said, with those whose box is empty
+        boxes = np.array([a["bbox"] or (0, 0, 0, 0) for a in rows], np.float32).reshape(-1, 4)
         sizes = None
         if all("width" in image and "height" in image for image in shown):
             sizes = np.array([(i["width"], i["height"]) for i in shown], np.int32).reshape(-1, 2)
@@ -63,10 +60,11 @@ def read_coco(path: Path, skeleton: Skeleton, folder: str = "") -> People:
     )  # fmt: skip
 
 
-def keypoint_category(data: Any) -> tuple[Any, list[str]]:
-    """Number of the first category that has keypoints, and their names as skeletons write them.
+def keypoint_annotations(data: Any) -> tuple[list[str], list[dict[str, Any]]]:
+    """Names of the keypoints as skeletons write them, and the annotations that have them.
 
-    Tools that label, Roboflow's for one, put a category for the whole project before it.
+    They are those of the first category that has keypoints. Tools that label, Roboflow's for one,
+    put a category for the whole project before it.
 
     Raises
     ------
@@ -76,17 +74,19 @@ def keypoint_category(data: Any) -> tuple[Any, list[str]]:
     for category in data["categories"]:
         if "keypoints" in category:
             names = [re.sub(r"[\s-]+", "_", name.strip()).lower() for name in category["keypoints"]]
-            return category.get("id"), names
+            number = category.get("id")
+            rows = [a for a in data["annotations"] if a.get("category_id", number) == number]
+            return names, rows
     raise KeyError("keypoints")
 
 
 def own_folder(pictures: Path, split: str, names: Iterable[str]) -> str:
     """``SPLIT/``, ``images/SPLIT/`` or ``images/``: where the pictures that a split names lie.
 
-    Nothing if in none of them. Splits that number their pictures alike need one each: unpacked
-    into one folder, the later one's pictures replace the earlier one's.
+    Nothing if in none of them, or named from the root. Splits that number their pictures alike need
+    one each: unpacked into one folder, the later one's pictures replace the earlier one's.
     """
-    names = list(names)
+    names = [name for name in names if not Path(name).is_absolute()]
     for folder in (f"{split}/", f"images/{split}/", "images/"):
         if any((pictures / folder / name).is_file() for name in names):
             return folder

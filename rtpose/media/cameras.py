@@ -50,7 +50,8 @@ class Camera:
     """The newest frame of a live source, now and for as long as it is there.
 
     Frames carry the moment their picture was got, in seconds from opening the camera and by the
-    machine's clock, which may be set meanwhile. They count all pictures got: numbers missing
+    machine's clock, which may be set meanwhile; where it is a file, which waits until somebody asks
+    for frames, from then on. They count all pictures got: numbers missing
     between two frames are those that nobody had time for. A lost camera is opened again; its
     pictures may then have another size.
 
@@ -87,6 +88,7 @@ class Camera:
         self._error: BaseException | None = None
         self._changed = threading.Condition()
         self._stop = threading.Event()
+        self._asked = threading.Event()
         feed = open_feed()
         try:
             image = feed.read()
@@ -118,6 +120,7 @@ class Camera:
         RtposeError
             If a lost camera does not come back in time.
         """
+        self._asked.set()
         while True:
             with self._changed:
                 while self._newest is None and not self._ended:
@@ -150,6 +153,12 @@ class Camera:
     def _watch(self, feed: Feed, first: Image) -> None:
         """Keep the newest picture, to the end."""
         try:
+            if feed.waits:
+                while not self._asked.wait(_TICK_S):
+                    if self._stop.is_set():
+                        feed.close()
+                        return
+                self._began_s = time.monotonic()
             for index, image in enumerate(chain((first,), self._pictures(feed))):
                 with self._changed:
                     self._newest = Frame(image, index, self.now_s(), self.name, time.time())

@@ -52,9 +52,12 @@ class Feed(Protocol):
     ----------
     rate : float or None
         Frames a second that the camera promises.
+    waits : bool
+        Whether nothing is missed where nobody reads: what it shows is stored.
     """
 
     rate: float | None
+    waits: bool
 
     def read(self) -> Image | None:
         """Wait for the next picture, (H, W, 3) uint8 BGR; None at the end of what has one.
@@ -84,6 +87,8 @@ class DeviceFeed:
     RtposeError
         If it cannot be opened or gives no picture.
     """
+
+    waits = False
 
     def __init__(
         self,
@@ -140,6 +145,8 @@ class StreamFeed:
     RtposeError
         If it cannot be reached or gives no picture; the text names why.
     """
+
+    waits = False
 
     def __init__(self, url: str) -> None:
         name = shown_url(url)
@@ -244,11 +251,14 @@ class FileFeed:
         If it cannot be read as a video.
     """
 
+    waits = True
+
     def __init__(self, source: str) -> None:
         self._file = VideoFile(source)
         self.rate: float | None = float(self._file.info.rate)
         self._frames = iter(self._file)
         self._pace = Pace(_PATIENCE_S)
+        self._shown_s: float | None = None
 
     def read(self) -> Image | None:
         """See `Feed`."""
@@ -257,7 +267,11 @@ class FileFeed:
             if self._file.broken:
                 log.warning("%s %s", self._file.name, self._file.broken)
             return None
-        self._pace.wait_for(frame.time_s)
+        if self._shown_s is not None:
+            # time begins where reading goes on, which may be long after a first look
+            self._pace.wait_for(self._shown_s)
+            self._pace.wait_for(frame.time_s)
+        self._shown_s = frame.time_s
         return frame.image
 
     def close(self) -> None:

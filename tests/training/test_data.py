@@ -140,6 +140,13 @@ def test_without_a_val_split_the_last_pictures_are_held_back(
     assert "LSP-Extended has no val split: 1 people in its last pictures" in caplog.text
 
 
+def test_nobody_learns_from_a_split_to_judge_by(drawn_people: Path, tmp_path: Path):
+    shutil.copytree(drawn_people, tmp_path / "people")
+    (tmp_path / "people" / "train.json.gz").unlink()
+    with pytest.raises(RtposeError, match="the only split is val, and there is none to learn from"):
+        training_people(find_dataset(tmp_path / "people"), BODY21)
+
+
 def test_the_shared_val_pictures_in_a_folder_of_their_own(shared: Path, tmp_path: Path):
     """All are those that were labelled; beside the labels, train's overwrite them by name."""
     (tmp_path / "val").mkdir()

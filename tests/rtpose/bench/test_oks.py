@@ -86,6 +86,37 @@ def test_a_picture_that_names_no_source_is_of_its_labels(drawn_people: Path, tmp
         )
 
 
+@pytest.mark.parametrize("folder", ["", "val/", "images/val/"])
+def test_pictures_lie_in_folders_that_the_labels_leave_out(drawn_people: Path, folder: str):
+    everybody = found(drawn_people)
+    names = tuple(folder + name for name in everybody.pictures)
+    moved = Found(names, everybody.joints, everybody.scores)
+    result = average_precision(drawn_people / "val.json.gz", moved, BODY21, "drawn")
+    assert result["AP"] == pytest.approx(100)
+
+
+def test_what_nobody_else_reads_of_the_labels_is_not_counted(drawn_people: Path, tmp_path: Path):
+    """A dog's joints, a place that is no number, and a person without a box."""
+    data = json.loads(gzip.decompress((drawn_people / "val.json.gz").read_bytes()))
+    first = data["annotations"][0]
+    number = data["categories"][0]["id"] = first["category_id"] = 1
+    for annotation in data["annotations"]:
+        annotation["category_id"] = number
+    data["categories"].append({"id": 2, "keypoints": ["nose", "tail"]})
+    dog = {"id": 90, "image_id": 0, "category_id": 2, "bbox": [1, 1, 9, 9], "keypoints": [3] * 6}
+    boxless = first | {"id": 91, "bbox": []}
+    data["annotations"] += [dog, boxless]
+    labels = tmp_path / "a.json"
+    labels.write_text(json.dumps(data))
+    everybody = found(drawn_people)
+    assert average_precision(labels, everybody, BODY21, "drawn")["AR"] == pytest.approx(100)
+    assert len(read_coco(labels, BODY21)) == len(everybody.pictures)
+    away = found(drawn_people, 99.0)
+    first["keypoints"][0] = float("nan")
+    labels.write_text(json.dumps(data))
+    assert average_precision(labels, away, BODY21, "drawn")["AP"] == 0
+
+
 def test_people_without_keypoints_are_no_fault_of_ours(drawn_people: Path, tmp_path: Path):
     data = json.loads(gzip.decompress((drawn_people / "val.json.gz").read_bytes()))
     data["annotations"].append({"id": 99, "image_id": 0, "bbox": [1, 1, 20, 20]})

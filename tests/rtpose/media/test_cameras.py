@@ -145,6 +145,7 @@ def test_pauses_grow(monkeypatch: pytest.MonkeyPatch):
 
     class Flaky:
         rate = None
+        waits = False
 
         def __init__(self) -> None:
             self.left = 1
@@ -214,6 +215,7 @@ def test_who_quits_does_not_wait_for_a_camera_that_hangs():
 
     class Hanging:
         rate = None
+        waits = False
         pictures = iter([np.zeros((48, 64, 3), np.uint8)])
 
         def read(self) -> Image | None:
@@ -245,6 +247,22 @@ def test_a_camera_that_is_not_there_at_first_is_the_users_error(mjpeg: Start):
     with pytest.raises(RtposeError, match="5XX"):
         camera(server.url)
     assert server.connections == 1
+
+
+def test_a_file_waits_until_somebody_looks(tmp_path: Path):
+    """Networks take longer to load than a short clip to show."""
+    write_sample(tmp_path / "a.mp4", seconds=0.5)
+    with camera(str(tmp_path / "a.mp4")) as source:
+        time.sleep(0.8)
+        frames = list(source.frames())
+    assert frames[0].index == 0 and frames[-1].index >= 10
+    assert frames[0].time_s < 0.2 and 0.3 < frames[-1].time_s < 5
+
+
+def test_a_file_that_nobody_looks_at_is_let_go(tmp_path: Path):
+    write_sample(tmp_path / "a.mp4", seconds=0.5)
+    with camera(str(tmp_path / "a.mp4")):
+        pass  # the fixture sees whether its thread ends
 
 
 def test_a_file_is_shown_at_its_pace_and_ends(tmp_path: Path):
