@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import groupby
+from itertools import chain, groupby
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -94,14 +94,6 @@ class Found:
     joints: FloatArray
     scores: FloatArray
 
-    def and_in(self, other: Found) -> Found:
-        """With those found in other pictures."""
-        return Found(
-            self.pictures + other.pictures,
-            np.concatenate([self.joints, other.joints]),
-            np.concatenate([self.scores, other.scores]),
-        )
-
 
 REFINEMENTS: dict[str, Refine] = {
     "none": unrefined,
@@ -166,9 +158,17 @@ def predict_variants(people: People, pictures: Path, estimator: Estimator) -> di
 
 
 def predict_found(
-    people: People, pictures: Path, estimator: Estimator
+    people: People, pictures: Path, estimator: Estimator, empty: Sequence[str] = ()
 ) -> tuple[Scored, int, Found]:
     """Let our detector find the people in their pictures: what a user gets.
+
+    Parameters
+    ----------
+    people : People
+    pictures : Path
+    estimator : Estimator
+    empty : sequence of str
+        Pictures to look at too, in which nobody is labelled.
 
     Returns
     -------
@@ -183,44 +183,29 @@ def predict_found(
     RtposeError
         As `predict`.
     """
+    _check_there(empty, pictures)
+    nobody = np.zeros(0, np.int64)
+    shown = chain(
+        ((people.pictures[rows[0]], image, rows) for image, rows in by_picture(people, pictures)),
+        ((name, _read_whole(pictures / name), nobody) for name in empty),
+    )
     count = len(estimator.skeleton)
     joints = np.full((len(people), count, 3), np.nan, np.float32)
     names: list[str] = []
     all_joints, all_scores = [np.zeros((0, count, 3), np.float32)], [np.zeros(0, np.float32)]
     missed = 0
-    for image, rows in by_picture(people, pictures):
+    for name, image, rows in shown:
         boxes, scores = estimator.detector(image)
         placed = estimator.place_joints(image, boxes)
         owners = match_boxes(people.joints[rows], people.labelled[rows], boxes)
         known = owners >= 0
         joints[rows[known]] = placed[owners[known]]
         missed += int((~known).sum())
-        names += [people.pictures[rows[0]]] * len(boxes)
+        names += [name] * len(boxes)
         all_joints.append(placed)
         all_scores.append(scores)
     found = Found(tuple(names), np.concatenate(all_joints), np.concatenate(all_scores))
     return Scored(joints, people), missed, found
-
-
-def find_people(names: Sequence[str], pictures: Path, estimator: Estimator) -> Found:
-    """Let our detector look for people in pictures that show nobody who is labelled.
-
-    Raises
-    ------
-    RtposeError
-        As `predict`.
-    """
-    _check_there(names, pictures)
-    owners: list[str] = []
-    joints = [np.zeros((0, len(estimator.skeleton), 3), np.float32)]
-    all_scores = [np.zeros(0, np.float32)]
-    for name in names:
-        image = _read_whole(pictures / name)
-        boxes, scores = estimator.detector(image)
-        owners += [name] * len(boxes)
-        joints.append(estimator.place_joints(image, boxes))
-        all_scores.append(scores)
-    return Found(tuple(owners), np.concatenate(joints), np.concatenate(all_scores))
 
 
 def match_boxes(

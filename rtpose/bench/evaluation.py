@@ -16,7 +16,6 @@ from rtpose.bench.accuracy import (
     Scored,
     Variant,
     check_measurable,
-    find_people,
     predict_found,
     predict_variants,
     score,
@@ -179,10 +178,9 @@ def evaluate(
         tell(f"{len(people)} people {GIVEN}")
         variants = predict_variants(people, pictures, plain)
         tell(f"{len(people)} people {DETECTED}")
-        detected, missed, everybody = predict_found(people, pictures, flipping or plain)
         # whom we find where nobody is counts against COCO's AP
         empty = unlabelled_pictures(split, people, precise)
-        everybody = everybody.and_in(find_people(empty, pictures, flipping or plain))
+        detected, missed, everybody = predict_found(people, pictures, flipping or plain, empty)
     except RtposeError as error:
         if not split.dataset.get:
             raise

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtpose.bench.accuracy import Found, find_people
+from rtpose.bench.accuracy import Found, predict_found
 from rtpose.bench.evaluation import find_split, unlabelled_pictures
 from rtpose.bench.oks import average_precision
 from rtpose.checkpoint import Checkpoint
@@ -146,15 +146,18 @@ def test_pictures_of_nobody_are_looked_at_too(drawn_people: Path, tmp_path: Path
 
     shutil.copy(tmp_path / "val" / "val-0.png", tmp_path / "val" / "empty-0.png")
     estimator = Estimator(everywhere, EagerEngine(tiny), BODY21)
-    seen = find_people(["val/empty-0.png"], tmp_path, estimator)
-    assert seen.pictures == ("val/empty-0.png",) and seen.scores == np.float32(0.9)
+    _, _, seen = predict_found(people, tmp_path, estimator, ["val/empty-0.png"])
+    assert seen.pictures[-1] == "val/empty-0.png" and len(seen.pictures) == len(people) + 1
     truth = found(drawn_people)
-    alarm = Found(seen.pictures, truth.joints[:1], np.float32([2.0]))
+    names = (*truth.pictures, "val/empty-0.png")
+    alarmed = Found(
+        names, np.concatenate([truth.joints, truth.joints[:1]]), np.append(truth.scores, 2.0)
+    )
     before = average_precision(tmp_path / "val.json", truth, BODY21, "drawn")["AP"]
-    after = average_precision(tmp_path / "val.json", truth.and_in(alarm), BODY21, "drawn")["AP"]
+    after = average_precision(tmp_path / "val.json", alarmed, BODY21, "drawn")["AP"]
     assert after < before == pytest.approx(100)
     with pytest.raises(RtposeError, match="1 of 1 pictures are missing"):
-        find_people(["val/empty-1.png"], tmp_path, estimator)
+        predict_found(people, tmp_path, estimator, ["val/empty-1.png"])
 
 
 def test_joints_that_are_missing_are_named(drawn_people: Path, tmp_path: Path):
