@@ -78,24 +78,8 @@ def load_networks(settings: Settings, stage_threads: int | None = None) -> Estim
     RtposeError
         See `rtpose.estimator.load_estimator`.
     """
-    estimator = load_estimator(
-        settings.model,
-        device=settings.device,
-        engine=settings.engine,
-        detector=settings.detector,
-        detect_size=settings.detect_size,
-        confidence=settings.confidence,
-        flip_test=settings.flip_test,
-        stage_threads=stage_threads,
-    )
-    if estimator.engine.name == "openvino":
-        # torch's threads go on spinning after each small operation and take the cores that
-        # openvino is about to use: the detector is half as fast again without them
-        torch.set_num_threads(1)
-    mirrored = " with flip test" if settings.flip_test else ""
-    # the engine and why it is this one: here, so that every command says it, and once
-    words = f"{_in_words(settings, estimator)}{mirrored}: {estimator.reason}"
-    console.print(words, markup=False, soft_wrap=True)
+    estimator = _load(settings, stage_threads)
+    _say(settings, estimator)
     return estimator
 
 
@@ -114,10 +98,36 @@ def set_up(settings: Settings, stage_threads: int | None = None) -> Setup:
         See `rtpose.estimator.load_estimator`; or if the skeleton to be drawn is unknown or has
         joints that the network does not predict.
     """
-    estimator = load_networks(settings, stage_threads)
+    estimator = _load(settings, stage_threads)
     predicted = estimator.skeleton
     shown = find_skeleton(settings.skeleton, predicted) if settings.skeleton else predicted
+    _say(settings, estimator)
     return Setup(estimator, shown, settings)
+
+
+def _load(settings: Settings, stage_threads: int | None) -> Estimator:
+    estimator = load_estimator(
+        settings.model,
+        device=settings.device,
+        engine=settings.engine,
+        detector=settings.detector,
+        detect_size=settings.detect_size,
+        confidence=settings.confidence,
+        flip_test=settings.flip_test,
+        stage_threads=stage_threads,
+    )
+    if estimator.engine.name == "openvino":
+        # torch's threads go on spinning after each small operation and take the cores that
+        # openvino is about to use: the detector is half as fast again without them
+        torch.set_num_threads(1)
+    return estimator
+
+
+def _say(settings: Settings, estimator: Estimator) -> None:
+    """The engine and why it is this one: here, so that every command says it, and once."""
+    mirrored = " with flip test" if settings.flip_test else ""
+    words = f"{_in_words(settings, estimator)}{mirrored}: {estimator.reason}"
+    console.print(words, markup=False, soft_wrap=True)
 
 
 def _in_words(settings: Settings, estimator: Estimator) -> str:

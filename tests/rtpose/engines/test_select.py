@@ -284,6 +284,6 @@ def test_a_gpu_that_does_not_compute_is_not_used(
             select_device("cuda:1")
         caplog.clear()
     ones = torch.ones
-    monkeypatch.setattr(torch, "ones", lambda *shape, device: ones(*shape))
+    monkeypatch.setattr(torch, "ones", lambda *shape, device, **kind: ones(*shape, **kind))
     assert select_device("auto") == "cuda" and select_device("cuda:1") == "cuda:1"
     assert not caplog.records
