@@ -6,7 +6,7 @@ import numpy as np
 import platformdirs
 import pytest
 
-from rtpose import cpu_precision
+from rtpose import cpu_precision, openvino_model
 from rtpose.cache import keep
 from rtpose.cpu_precision import check_precision, time_precisions, worthwhile
 from rtpose.errors import RtposeError
@@ -55,10 +55,10 @@ def test_each_is_timed_once_and_another_machine_of_the_same_name_again(
     def ask(**takes: float) -> dict[str, float]:
         return time_precisions("abc", list(takes), lambda p: Request(clock, takes[p]), PIXELS)
 
-    monkeypatch.setattr(cpu_precision, "capabilities", lambda: ("FP32", "BF16"))
+    monkeypatch.setattr(openvino_model, "capabilities", lambda: ("FP32", "BF16"))
     assert ask(fp32=2.0, bf16=3.0) == pytest.approx({"fp32": 2.0, "bf16": 3.0})
     assert ask(fp32=9.0, bf16=9.0) == pytest.approx({"fp32": 2.0, "bf16": 3.0})
-    monkeypatch.setattr(cpu_precision, "capabilities", lambda: ("FP32", "BF16", "AMX_BF16"))
+    monkeypatch.setattr(openvino_model, "capabilities", lambda: ("FP32", "BF16", "AMX_BF16"))
     assert ask(fp32=2.0, bf16=1.0) == pytest.approx({"fp32": 2.0, "bf16": 1.0})
 
 

@@ -121,7 +121,7 @@ def test_joints_agree_with_the_cpu_path():
     checkpoint = load_checkpoint(find_weights("nano"))
     engine = EagerEngine(checkpoint)
     estimator = Estimator(lambda image: ..., engine, BODY21)  # type: ignore[arg-type]
-    apart = []
+    apart, steps = [], []
     for image, boxes in photographed_people():
         host = estimator.place_joints(image, boxes)
         squares = crop_squares(boxes)
@@ -130,7 +130,10 @@ def test_joints_agree_with_the_cpu_path():
         pixel = squares[:, 2, None] / checkpoint.input_size  # a crop's, in the frame
         distance = np.linalg.norm(host[..., :2] - device[..., :2], axis=-1) / pixel
         apart.append(distance[host[..., 2] > 0.5])
-        np.testing.assert_allclose(host[..., 2], device[..., 2], atol=0.1)
+        stays = distance < 1
+        steps.append(~stays.ravel())
+        np.testing.assert_allclose(host[stays][:, 2], device[stays][:, 2], atol=0.1)
+    assert np.concatenate(steps).mean() < 0.03
     assert np.concatenate(apart).size > 50
     assert np.concatenate(apart).mean() < 0.5
 

@@ -53,7 +53,9 @@ def test_where_recording_fails_the_network_runs_as_it_is_and_that_is_said_once(m
 @pytest.fixture
 def int8_is_quickest(tmp_path, monkeypatch):
     # nothing is known of this one; what was compiled is taken from the cache all the same
-    monkeypatch.setattr("rtpose.cpu_precision.processor", lambda: f"a processor of {tmp_path}")
+    monkeypatch.setattr(
+        "rtpose.cpu_precision.what_computes", lambda: {"processor": f"one of {tmp_path}"}
+    )
     monkeypatch.setattr("rtpose.person_network.possible_precisions", lambda **_: ["fp32", "int8"])
     monkeypatch.setattr(
         "rtpose.person_network.time_precisions", lambda *_: {"fp32": 2.0, "int8": 1.0}

@@ -89,7 +89,7 @@ def test_blending_is_linear_in_the_weights():
 def test_scores_go_into_the_file_and_weights_stay(tmp_path):
     path = tmp_path / "copy.safetensors"
     path.write_bytes(shipped_detector().read_bytes())
-    record_scores(path, {320: Evaluation(DetectionScores(80.04, 50.0, 1, 1, 0.3), 2)})
+    record_scores(path, {320: Evaluation(DetectionScores(80.04, 50.0, 1, 1), 2)})
     (before, old), (after, new) = load_model(shipped_detector()), load_model(path)
     assert new.notes["scores"] == "held back: 320 px: AP50 80.0, AP50-95 50.0"
     assert (new.size, new.confidence, new.yaml) == (old.size, old.confidence, old.yaml)

@@ -1,6 +1,7 @@
 """Steps recorded on a GPU; on the CPU only what surrounds the recording."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
@@ -27,6 +28,7 @@ def test_recording_leaves_statistics_as_they_are(monkeypatch: pytest.MonkeyPatch
 
     monkeypatch.setattr(torch.cuda, "make_graphed_callables", record)
     monkeypatch.setattr(on_gpu.torch, "autocast", lambda *_, **__: torch.no_grad())
+    monkeypatch.setattr(torch.cuda, "device", lambda _: nullcontext())
     network, pictures = network_and_pictures("cpu")
     before = {name: buffer.clone() for name, buffer in network.named_buffers()}
     every_stack = recorded(network, 4, 64)
