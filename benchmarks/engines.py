@@ -84,16 +84,16 @@ def time_engines(
         size = checkpoints[name].input_size
         work = count_work(checkpoints[name].network, torch.zeros(1, 3, size, size))
         floor = 1e3 * floor_s(work, batch, engine.precision, devices[place])
-        spread = quartiles_ms(times)
+        middle_s = float(np.median(times))
         rows.append(
             {
                 "model": f"{name}, {size} px, {work.gmac:.2f} GMAC",
                 "engine": f"{engine.name} {engine.precision} on {engine.device}",
                 "crops": batch,
-                **spread,
-                "crops_per_s": round(batch / float(np.median(times)), 1),
+                **quartiles_ms(times),
+                "crops_per_s": round(batch / middle_s, 1),
                 "floor_ms": round(floor, 3),
-                "part_of_roofline": round(floor / (1e3 * float(np.median(times))), 3),
+                "part_of_roofline": round(floor / (1e3 * middle_s), 3),
                 "device_tmac_per_s": round(devices[place].macs / 1e12, 3),
                 "device_gb_per_s": round(devices[place].bandwidth / 1e9, 1),
             }

@@ -12,7 +12,6 @@ import logging
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
@@ -110,7 +109,6 @@ def time_precisions(
         "input": str(pixels.shape),
         "cores": str(os.cpu_count()),
         **what_computes(),
-        "openvino": version("openvino"),
     }
 
     def read(kept: dict[str, bytes]) -> dict[str, float]:
@@ -179,7 +177,7 @@ def ask_once(kind: type[V], file: str, question: Mapping[str, str], ask: Callabl
     ask : callable
         Gives it.
     """
-    key = {**question, **what_computes(), "openvino": version("openvino")}
+    key = {**question, **what_computes()}
     known = read_as("openvino", key, lambda kept: kind(**json.loads(kept[file])))
     if known is not None:
         return known

@@ -111,11 +111,12 @@ def capabilities() -> tuple[str, ...]:
 
 
 def what_computes() -> dict[str, str]:
-    """The CPU, as part of a key of what was made or measured on it."""
+    """The CPU and OpenVINO, as part of a key of what was made or measured with them."""
     return {
         "processor": str(_core().get_property("CPU", "FULL_DEVICE_NAME")),
         # virtual machines hide some of what a processor of that name can do
         "capabilities": " ".join(sorted(capabilities())),
+        "openvino": version("openvino"),
     }
 
 

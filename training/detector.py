@@ -36,13 +36,13 @@ from training.optimisers import learning_rate
 log = logging.getLogger(__name__)
 
 LOG_EVERY = 10
+"""Steps between two lines on the log."""
 
 _SCORED_SIZES = (320, 416, 640)
 """Sides of the input, in pixels, that a detector is scored at."""
 
 _SURE = 0.3
 """Least score of a person whom nobody labelled and who is there all the same."""
-"""Steps between two lines on the log."""
 
 LOSS_GAINS = SimpleNamespace(box=7.5, cls=0.5, dfl=1.5)
 """Weights of the box, class and distance losses: ultralytics' defaults (``cfg/default.yaml``)."""

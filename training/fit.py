@@ -12,9 +12,7 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
-
-from rtpose.bench.accuracy import Scored, predict, torso_pck
+from rtpose.bench.accuracy import as_labelled, predict, torso_pck
 from rtpose.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from rtpose.datasets.find import find_dataset
 from rtpose.datasets.people import People, count_sources
@@ -226,8 +224,7 @@ def measured_sources(people: People, skeleton: Skeleton) -> list[str]:
     RtposeError
         If there is none.
     """
-    # were all joints found where they are labelled
-    perfect = Scored(np.insert(people.joints, 2, 1, axis=-1), people)
+    perfect = as_labelled(people)
     counted = [
         source
         for source in dict.fromkeys(people.sources)

@@ -351,6 +351,11 @@ def score(
     return rows
 
 
+def as_labelled(people: People) -> Scored:
+    """What would be predicted if all joints were found where they are labelled."""
+    return Scored(np.insert(people.joints, 2, 1, axis=-1), people)
+
+
 def check_measurable(people: People, skeleton: Skeleton, torso: tuple[str, str] = TORSO) -> None:
     """See that something can be said of these people before networks run on them.
 
@@ -359,8 +364,7 @@ def check_measurable(people: People, skeleton: Skeleton, torso: tuple[str, str] 
     RtposeError
         If nobody has what errors are measured in.
     """
-    # were all joints found where they are labelled
-    if not score(Scored(np.insert(people.joints, 2, 1, axis=-1), people), skeleton, torso=torso):
+    if not score(as_labelled(people), skeleton, torso=torso):
         start, end = (name.replace("_", " ") for name in torso)
         raise RtposeError(
             f"none of {len(people)} people can be scored: nobody has both {start} and {end} "

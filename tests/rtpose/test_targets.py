@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 
 from rtpose.errors import RtposeError
-from rtpose.targets import check_apart, partial_path, settle, unused, write_whole
+from rtpose.targets import check_apart, check_target, partial_path, settle, unused, write_whole
 
 
 def test_unused(tmp_path: Path):
@@ -59,3 +59,17 @@ def test_several_are_not_written_over_each_other_or_an_input(tmp_path: Path):
             check_apart([other, path], [first])
     with pytest.raises(RtposeError, match=r"2 of the inputs would be written as .*B\.mp4"):
         check_apart([tmp_path / "B.mp4", other], [first])
+
+
+def test_a_folder_that_takes_no_files_is_said_before_anything_slow(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    check_target(tmp_path / "a.csv", overwrite=False)
+    assert not list(tmp_path.iterdir())
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")  # root, who runs tests, is refused nowhere
+
+    monkeypatch.setattr(Path, "touch", refuse)
+    with pytest.raises(RtposeError, match=r"a\.csv cannot be written \(Permission denied\)"):
+        check_target(tmp_path / "a.csv", overwrite=False)

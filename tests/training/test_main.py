@@ -112,6 +112,16 @@ def test_a_network_without_head_top_is_scored_too(
     assert not (tmp_path / "compared").exists()
 
 
+def test_a_skeleton_that_no_config_can_name_is_one_line(
+    drawn_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
+) -> None:
+    config = tmp_path / "tiny.yaml"
+    config.write_text(TINY.replace("depth: 2", "depth: 2, skeleton: octopus"))
+    words = ("train", config, "--data", drawn_people, "--run", tmp_path / "run")
+    assert training(monkeypatch, *words) == 2
+    assert "unknown skeleton 'octopus'" in capfd.readouterr().err
+
+
 def test_calibrate_on_what_training_holds_back(
     drawn_people: Path, tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

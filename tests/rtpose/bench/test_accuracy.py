@@ -1,14 +1,17 @@
+import io
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from rich.console import Console
 
 from rtpose.bench.accuracy import (
     VARIANTS,
     Scored,
     Variant,
+    check_measurable,
     head_pck,
     match_boxes,
     predict,
@@ -17,6 +20,7 @@ from rtpose.bench.accuracy import (
     score,
     torso_pck,
 )
+from rtpose.bench.report import score_tables
 from rtpose.checkpoint import Checkpoint
 from rtpose.datasets.coco import read_coco
 from rtpose.datasets.people import People
@@ -163,3 +167,19 @@ def test_boxes_are_matched_by_labels():
     assert sorted(owners.tolist()) == [-1, -1, 0]
     empty = match_boxes(joints, labelled, np.zeros((0, 4), np.float32))
     np.testing.assert_array_equal(empty, [-1] * 3)
+
+
+def test_who_cannot_be_measured_is_said_before_networks_run(people: People):
+    check_measurable(people, BODY21)
+    arms = np.isin(BODY21.joints, ("left_elbow", "left_wrist"))
+    with pytest.raises(RtposeError, match="nobody has both right shoulder and left hip labelled"):
+        check_measurable(replace(people, labelled=people.labelled & arms), BODY21)
+
+
+def test_tables_of_scores_fit_into_a_narrow_terminal(people: People):
+    console = Console(width=80, file=io.StringIO())
+    for table in score_tables(score(moved(people, 0), BODY21), "a title"):
+        console.print(table)
+    said = console.file.getvalue()
+    assert "…" not in said and "100.00" in said and "PCKh@0.5" in said
+    assert {"Head", "Ankle", "P14", "AUC"} <= set(said.split())
