@@ -37,6 +37,8 @@ class CudaGraph:
     """
 
     def __init__(self, network: Callable[[Tensor], Tensor], example: Tensor, pool: Any) -> None:
+        # the recording reads its weights where they lie, and does not keep them from being freed
+        self._network = network
         self._inputs = example.clone()
         self._graph = torch.cuda.CUDAGraph()
         here, beside = torch.cuda.current_stream(), _capture_stream(example.device)

@@ -57,14 +57,18 @@ def silhouettes(joints: Tensor, weights: Tensor, skeleton: Skeleton, size: int) 
 
     line = torch.arange(size, dtype=torch.float32, device=device)
     body = torch.zeros(len(joints), size, size, dtype=torch.bool, device=device)
-    for b, joint in enumerate(start):  # one at a time, for all at once take 20 times the memory
-        x = line[None, None, :] - joints[:, joint, 0, None, None]
-        y = line[None, :, None] - joints[:, joint, 1, None, None]
-        dx, dy = along[:, b, 0, None, None], along[:, b, 1, None, None]
+    # one at a time stays in a CPU's caches, six times as fast as all; a GPU would wait for launches
+    at_once = 1 if device.type == "cpu" else len(names)
+    starts = joints[:, start]
+    for i in range(0, len(names), at_once):
+        some = slice(i, i + at_once)
+        first, (dx, dy) = starts[:, some], along[:, some, :, None, None].unbind(2)
+        x = line - first[..., 0, None, None]
+        y = line[:, None] - first[..., 1, None, None]
         # the bone's point nearest to each pixel, from 0 at its start to 1 at its end
         t = ((x * dx + y * dy) / (dx * dx + dy * dy).clamp_min(1e-6)).clamp(0, 1)
         apart = (x - t * dx).square() + (y - t * dy).square()
-        body |= apart < radius[:, b, None, None].square()
+        body |= (apart < radius[:, some, None, None].square()).any(dim=1)
     return body
 
 

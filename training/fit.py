@@ -12,6 +12,8 @@ from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
 from rtpose.bench.accuracy import as_labelled, predict, torso_pck
 from rtpose.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from rtpose.datasets.find import find_dataset
@@ -28,6 +30,7 @@ from training.curves import draw_curves
 from training.data import training_people
 from training.interrupt import noted_interrupt
 from training.live import live_table, log_progress
+from training.on_gpu import RecordedEngine
 from training.parallel import ALONE, Processes
 from training.run import RunFolder
 from training.sheets import batch_sheet, even_rows, predictions_sheet, worst_rows
@@ -257,4 +260,6 @@ def load_teachers(
                 f"{path}: the teacher's joints are {checkpoint.skeleton.name}, "
                 f"the config's {config.network.skeleton}"
             )
+    if torch.device(device).type == "cuda":
+        return Teachers([RecordedEngine(c, config.batch, device) for c in checkpoints], share)
     return Teachers([select_engine("auto", c, device).engine for c in checkpoints], share)

@@ -42,7 +42,7 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
     for _ in range(steps):
         gram = x @ x.mT
-        x = a * x + (b * gram + c * gram @ gram) @ x
+        x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     result: Tensor = x.mT if tall else x
     return result
 
@@ -79,7 +79,7 @@ class Muon(torch.optim.Optimizer):
             weights = [weight for weight in group["params"] if weight.grad is not None]
             if not weights:
                 continue
-            gradients = [weight.grad.reshape(len(weight), -1) for weight in weights]
+            gradients = [_as_matrix(weight.grad) for weight in weights]
             for weight, gradient in zip(weights, gradients, strict=True):
                 if not self.state[weight]:
                     self.state[weight]["average"] = torch.zeros_like(gradient)
@@ -93,7 +93,22 @@ class Muon(torch.optim.Optimizer):
             for shape, those in alike.items():
                 updates = orthogonalise(torch.stack([ahead[i] for i in those])).float()
                 torch._foreach_add_(
-                    [weights[i] for i in those],
-                    [u.reshape(weights[i].shape) for i, u in zip(those, updates, strict=True)],
+                    [_as_stored(weights[i]) for i in those],
+                    [
+                        u.view(_as_stored(weights[i]).shape)
+                        for i, u in zip(those, updates, strict=True)
+                    ],
                     alpha=-group["lr"] * _MATCH_ADAM * max(shape) ** 0.5,
                 )
+
+
+def _as_stored(weight: Tensor) -> Tensor:
+    """A weight with its inputs last: a view, as weights that are channels last lie in memory.
+
+    Operations for all weights at once then need no copy of each.
+    """
+    return weight.movedim(1, -1)
+
+
+def _as_matrix(weight: Tensor) -> Tensor:
+    return _as_stored(weight).reshape(len(weight), -1)

@@ -52,6 +52,11 @@ class Teachers:
     engines: Sequence[Engine]
     share: float
 
+    @property
+    def input_sizes(self) -> list[int]:
+        """Sides of the pictures that the engines take, in pixels."""
+        return [engine.input_size for engine in self.engines]
+
     def __call__(self, pictures: Sequence[Tensor], side: int) -> Lesson:
         """Their answer for a batch.
 

@@ -7,7 +7,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice, repeat
+from itertools import chain, islice
 
 import torch
 from torch import Tensor, nn
@@ -322,30 +322,27 @@ def train(
             made = stream_batches(store, crops_of, skeleton, config, first, size, processes.part)
             return made_beside(made, device) if on_gpu else made
 
-        batches = stream(phase.size)
+        # the same batches, also in the sizes that the teachers are used to
+        sizes = {phase.size, *(teachers.input_sizes if teachers else ())}
+        streams = {size: stream(size) for size in sizes}
         if on_gpu and processes.count == 1:
             every_stack = network.every_stack  # gives back the memory of the phase before
             torch.cuda.empty_cache()
             every_stack = recorded(network, config.batch, phase.size)
-        lessons: Iterator[Lesson | None] = repeat(None)
-        if teachers is not None:
-            # the same batches again, in the sizes that the teachers are used to
-            seen = [stream(engine.input_size) for engine in teachers.engines]
-            lessons = (
-                teachers([batch.pictures for batch in same], phase.size // STRIDE)
-                for same in zip(*seen, strict=True)
-            )
         while step < starts[number + 1]:
             rate = learning_rate(config.optimiser, step, starts[-1])
             for optimiser in optimisers:
                 for group in optimiser.param_groups:
                     group["lr"] = rate
-            batch = next(batches)
+            batches = {size: next(stream) for size, stream in streams.items()}
+            batch = batches[phase.size]
+            lesson = None
+            if teachers is not None:
+                seen = [batches[size].pictures for size in teachers.input_sizes]
+                lesson = teachers(seen, phase.size // STRIDE)
             try:
                 losses.append(
-                    train_step(
-                        network, optimisers, batch, config, processes, every_stack, next(lessons)
-                    )
+                    train_step(network, optimisers, batch, config, processes, every_stack, lesson)
                 )
             except RtposeError as error:
                 names = sorted({store.people.pictures[i] for i in batch.rows.tolist()})

@@ -1,15 +1,22 @@
 """Steps recorded on a GPU; on the CPU only what surrounds the recording."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from itertools import count, islice
 from typing import Any
 
 import pytest
 import torch
 
+from rtpose.checkpoint import load_checkpoint
+from rtpose.decode import decode
+from rtpose.engines.eager import EagerEngine
+from rtpose.engines.parity import real_crops
 from rtpose.network import Architecture, DCHourglass
+from rtpose.shipped import find_weights
 from training import on_gpu
-from training.on_gpu import recorded
+from training.batches import Batch
+from training.on_gpu import RecordedEngine, made_beside, recorded
 
 SHAPE = Architecture(stacks=2, channels=16, joints=5, depth=2)
 
@@ -56,3 +63,31 @@ def test_recorded_steps_learn_what_plain_ones_do():
         found.append([weight.grad.clone() for weight in network.parameters()])  # type: ignore[union-attr]
     for graphed, plain in zip(*found, strict=True):
         assert (graphed - plain).norm() <= 0.05 * plain.norm() + 1e-4
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_recorded_teacher_answers_as_the_eager_engine_does():
+    checkpoint = load_checkpoint(find_weights("nano"))
+    size = checkpoint.input_size
+    crops = real_crops(size).cuda()
+    engine = RecordedEngine(checkpoint, len(crops) + 1, "cuda")
+    # what the recording reads must not have been given away: all free memory is overwritten
+    rubbish = [torch.full((1 << 18,), torch.nan, device="cuda") for _ in range(200)]
+    made = engine(crops)
+    del rubbish
+    apart = (decode(made) - decode(EagerEngine(checkpoint, "cuda")(crops)))[..., :2].norm(dim=-1)
+    assert apart.median() < 0.3
+    assert (apart < 1).float().mean() > 0.9
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_batches_made_beside_are_the_same_in_the_same_order():
+    rows = torch.arange(4)
+
+    def batches() -> Iterator[Batch]:
+        for i in count():
+            value = torch.full((4, 3, 64, 64), i, dtype=torch.uint8, device="cuda")
+            yield Batch(value, value.float(), value.float(), value > 0, rows)
+
+    seen = [batch.pictures.amax().item() for batch in islice(made_beside(batches(), "cuda"), 50)]
+    assert seen == list(range(50))
