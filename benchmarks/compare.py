@@ -27,7 +27,8 @@ from benchmarks.record import RESULTS
 
 _LESS_IS_BETTER = ("ms", "mb", "seconds", "missed", "not_found", "left_out",
                    "without_reference", "bytes", "dropped", "apart_px", "farthest_px", "raw",
-                   "smoothed", "switches", "fragments", "swapped", "changes", "single")  # fmt: skip
+                   "smoothed", "switches", "fragments", "swapped", "changes", "single",
+                   "ready_s")  # fmt: skip
 _NO_FIGURES = ("date", "machine", "settings", "curve")
 _NAMES = ("name", "step", "clip", "model", "engine", "source", "measure", "precision", "people",
           "crops", "size", "detect_every", "variant", "seed", "split", "motion", "tracker",

@@ -1,31 +1,38 @@
 """Speed of every engine that can run here, beside the least time that the device could take.
 
 ``python -m benchmarks.engines`` first compares every engine's answers with the eager network's on
-crops of real people, and stops if they differ. Then it times engines, models and batch sizes in
-rounds that take turns, OpenVINO in every precision, and the detector at its default size. On a GPU
-a network of base's shape is timed, too: with random weights, of which no answers are compared. An
-engine that fails is written down as not measured. Writes ``benchmarks/results/engines.json`` and
-``.md``; on a GPU its name is in theirs. ``--small`` is the shortest run that still is one.
+crops of real people, and stops if they differ. Then it times engines and batch sizes in rounds that
+take turns, OpenVINO in every precision, and at the end the detector at its default size. An engine
+that fails is written down as not measured. Writes ``benchmarks/results/engines.json`` and ``.md``
+after every network, so a run that is cut off leaves what it has; on a GPU its name is in theirs.
+``--small`` is the shortest run that still is one.
 """
 
 from __future__ import annotations
 
-import re
+import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Annotated
-from unittest import mock
 
 import numpy as np
 import torch
 import typer
 
-from benchmarks.record import Record, here_and_now, keep, made_on, quartiles_ms
+from benchmarks.record import (
+    Record,
+    gpu_name,
+    here_and_now,
+    keep,
+    made_on,
+    quartiles_ms,
+    results_stem,
+)
 from benchmarks.roofline import count_work, floor_s, measure_device, seconds
 from rtpose.checkpoint import Checkpoint, load_checkpoint
 from rtpose.cpu_precision import possible_precisions
 from rtpose.detector import load_detector
-from rtpose.engines import parity, tensorrt
+from rtpose.engines import parity
 from rtpose.engines.available import ENGINES, why_not
 from rtpose.engines.base import Engine
 from rtpose.engines.batches import BUCKETS
@@ -33,57 +40,48 @@ from rtpose.engines.eager import EagerEngine
 from rtpose.engines.openvino import OpenVinoEngine
 from rtpose.engines.select import select_device, select_engine
 from rtpose.errors import RtposeError, first_line
-from rtpose.network import Architecture, DCHourglass
 from rtpose.on_device import own_stream
 from rtpose.photographs import photographed_people
 from rtpose.shipped import find_weights, shipped_detector, shipped_networks
-from rtpose.skeleton import BODY21
 from rtpose.yolo import load_model
 
-BASE = Architecture(stacks=4, channels=256, joints=len(BODY21))
-BASE_SIZE = 256
-"""As in training/configs/base.yaml: made for GPUs, and not shipped."""
 
-_UNCOMPARED = parity.Parity(joints=0, apart_px=0.0, farthest_px=0.0, same=1.0, finite=True)
-
-
-def check(name: str, engine: Engine, checkpoint: Checkpoint) -> dict[str, object]:
-    """Parity of one engine with eager on the CPU."""
+def check(name: str, engine: Engine, checkpoint: Checkpoint, ready_s: float) -> dict[str, object]:
+    """Parity of one engine with eager on the CPU; `ready_s` is what it took to make it."""
     eager = EagerEngine(load_checkpoint(find_weights(name)))
     found = parity.check(eager, engine, checkpoint.input_size)
     print(f"{name} by {engine.name} {engine.precision}: {found}")
     if not found.holds:
         raise SystemExit(f"{name} by {engine.name}: answers otherwise than eager; nothing timed")
-    return {"model": name, "engine": engine.name, "precision": engine.precision, **found.to_dict()}
+    return {
+        "model": name,
+        "engine": engine.name,
+        "precision": engine.precision,
+        "ready_s": round(ready_s, 1),
+        **found.to_dict(),
+    }
 
 
 def time_engines(
-    engines: dict[str, list[Engine]],
-    checkpoints: dict[str, Checkpoint],
-    batches: list[int],
-    rounds: int,
+    name: str, checkpoint: Checkpoint, engines: list[Engine], batches: list[int], rounds: int
 ) -> list[dict[str, object]]:
-    """Median ms of every engine, model and batch, and how far that is from the floor."""
-    taken: dict[tuple[str, int, int], list[float]] = {}
+    """Median ms of every engine and batch, and how far that is from the floor."""
+    taken: dict[tuple[int, int], list[float]] = {}
     for _ in range(rounds):
-        for name, made in engines.items():
-            for i, engine in enumerate(made):
-                for batch in batches:
-                    crops = _crops(engine, batch)
-                    # as in the commands: on the default stream TensorRT waits once more
-                    with own_stream(engine.device):
-                        times = seconds(partial(engine, crops), engine.device, 5)
-                    taken.setdefault((name, i, batch), []).extend(times)
-    devices = {}
+        for i, engine in enumerate(engines):
+            for batch in batches:
+                crops = _crops(engine, batch)
+                # as in the commands: on the default stream TensorRT waits once more
+                with own_stream(engine.device):
+                    times = seconds(partial(engine, crops), engine.device, 5)
+                taken.setdefault((i, batch), []).extend(times)
+    size = checkpoint.input_size
+    work = count_work(checkpoint.network, torch.zeros(1, 3, size, size))
     rows = []
-    for (name, i, batch), times in taken.items():
-        engine = engines[name][i]
-        place = engine.device, engine.precision
-        if place not in devices:
-            devices[place] = measure_device(*place)
-        size = checkpoints[name].input_size
-        work = count_work(checkpoints[name].network, torch.zeros(1, 3, size, size))
-        floor = 1e3 * floor_s(work, batch, engine.precision, devices[place])
+    for (i, batch), times in taken.items():
+        engine = engines[i]
+        device = measure_device(engine.device, engine.precision)
+        floor = 1e3 * floor_s(work, batch, engine.precision, device)
         middle_s = float(np.median(times))
         rows.append(
             {
@@ -94,8 +92,8 @@ def time_engines(
                 "crops_per_s": round(batch / middle_s, 1),
                 "floor_ms": round(floor, 3),
                 "part_of_roofline": round(floor / (1e3 * middle_s), 3),
-                "device_tmac_per_s": round(devices[place].macs / 1e12, 3),
-                "device_gb_per_s": round(devices[place].bandwidth / 1e9, 1),
+                "device_tmac_per_s": round(device.macs / 1e12, 3),
+                "device_gb_per_s": round(device.bandwidth / 1e9, 1),
             }
         )
     return rows
@@ -137,82 +135,51 @@ def main(
         torch.set_num_threads(1)
     missing = {n: fault for n in ENGINES if (fault := why_not(n, device)) is not None}
     kinds = [n for n in ENGINES if n not in missing]
-    checkpoints = {n: load_checkpoint(find_weights(n)) for n in model or shipped_networks()}
-    engines: dict[str, list[Engine]] = {name: [] for name in checkpoints}
-    checks = []
-    for name, checkpoint in checkpoints.items():
+    record = here_and_now()
+    record["machine"] |= gpu_name(device)
+    record |= {"missing": missing, "parity": [], "speed": [], "detector": []}
+
+    def write() -> None:
+        text = _markdown(record)
+        if small:
+            print(text)
+        else:
+            keep(results_stem("engines", device), record, text)
+
+    for name in model or shipped_networks():
+        checkpoint = load_checkpoint(find_weights(name))
+        engines: list[Engine] = []
         for kind in kinds:
             # one engine that fails is no reason to lose what the others take
             try:
-                for engine in _in_every_precision(kind, checkpoint, device):
-                    checks.append(check(name, engine, checkpoint))
-                    engines[name].append(engine)
+                for engine, ready_s in _in_every_precision(kind, checkpoint, device):
+                    record["parity"].append(check(name, engine, checkpoint, ready_s))
+                    engines.append(engine)
             except (RtposeError, torch.OutOfMemoryError) as error:
                 missing[f"{kind} for {name}"] = f"fails: {first_line(error)}"
-    if device != "cpu":
-        name = "base untrained (random weights)"
-        checkpoints[name] = untrained_base()
-        engines[name] = []
-        for kind in kinds:
-            try:
-                engines[name].append(_uncompared(kind, checkpoints[name], device))
-            except (RtposeError, torch.OutOfMemoryError) as error:
-                missing[f"{kind} for {name}"] = f"fails: {first_line(error)}"
-    record = here_and_now()
-    record["machine"] |= _gpu(device)
-    record |= {
-        "missing": missing,
-        "parity": checks,
-        "speed": time_engines(engines, checkpoints, batches, rounds),
-        "detector": time_detector(device, rounds),
-    }
-    text = _markdown(record)
-    if small:
-        print(text)
-    else:
-        keep(results_stem(device), record, text)
+        record["speed"] += time_engines(name, checkpoint, engines, batches, rounds)
+        write()
+    record["detector"] = time_detector(device, rounds)
+    write()
 
 
-def results_stem(device: str) -> str:
-    """``engines``, on a GPU with its name: the CPU's results, which README links, stay."""
-    names = re.findall("[a-z0-9]+", " ".join(_gpu(device).values()).lower())
-    return "-".join(["engines", *names])
-
-
-def untrained_base() -> Checkpoint:
-    """A network of base's shape, the same every time; what it answers means nothing."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        network = DCHourglass(BASE).eval()
-    return Checkpoint(network, BODY21, BASE_SIZE)
-
-
-def _uncompared(kind: str, checkpoint: Checkpoint, device: str) -> Engine:
-    # what an untrained network sees are ties, which any rounding decides: no engine would pass,
-    # and TensorRT would go on in fp32. Nothing is kept of what nobody has compared
-    with (
-        mock.patch.object(parity, "check", return_value=_UNCOMPARED),
-        mock.patch.object(tensorrt, "keep"),
-    ):
-        return select_engine(kind, checkpoint, device).engine
-
-
-def _in_every_precision(kind: str, checkpoint: Checkpoint, device: str) -> Iterator[Engine]:
+def _in_every_precision(
+    kind: str, checkpoint: Checkpoint, device: str
+) -> Iterator[tuple[Engine, float]]:
+    """The engine in each precision that it has here, and the seconds until it was ready."""
+    began = time.perf_counter()
     if kind != "openvino":
-        yield select_engine(kind, checkpoint, device).engine
+        yield select_engine(kind, checkpoint, device).engine, time.perf_counter() - began
         return
     for precision in possible_precisions(measured=bool(checkpoint.peaks)):
-        yield OpenVinoEngine(checkpoint, precision)
+        began = time.perf_counter()
+        yield OpenVinoEngine(checkpoint, precision), time.perf_counter() - began
 
 
 def _crops(engine: Engine, count: int) -> torch.Tensor:
     crops = parity.real_crops(engine.input_size)
     # on the engine's device already: the cutting is done there
     return crops.repeat(-(-count // len(crops)), 1, 1, 1)[:count].to(engine.device)
-
-
-def _gpu(device: str) -> dict[str, str]:
-    return {} if device == "cpu" else {"gpu": torch.cuda.get_device_name(device)}
 
 
 def _markdown(record: Record) -> str:
@@ -228,11 +195,13 @@ def _markdown(record: Record) -> str:
         "",
         "First the answers, against eager fp32 on the CPU, on crops of real people:",
         "",
-        "| model | engine | joints | within 0.5 px | mean px apart, nearest 95 % | at most |",
-        "|---|---|---|---|---|---|",
+        "| model | engine | joints | within 0.5 px | mean px apart, nearest 95 % | at most | "
+        "ready after s |",
+        "|---|---|---|---|---|---|---|",
         *(
             f"| {c['model']} | {c['engine']} {c['precision']} | {c['joints']} | "
-            f"{100 * c['same']:.1f} % | {c['apart_px']:.3f} | {c['farthest_px']:.1f} |"
+            f"{100 * c['same']:.1f} % | {c['apart_px']:.3f} | {c['farthest_px']:.1f} | "
+            f"{c['ready_s']} |"
             for c in checks
         ),
         "",

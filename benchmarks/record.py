@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
 from rtpose.bench.machine import describe
 
@@ -20,6 +22,17 @@ Record = dict[str, Any]
 def here_and_now() -> Record:
     """Date and machine, what every record begins with."""
     return {"date": datetime.date.today().isoformat(), "machine": describe()}
+
+
+def gpu_name(device: str) -> dict[str, str]:
+    """What a record's machine has beside the rest where a GPU was measured."""
+    return {} if device == "cpu" else {"gpu": torch.cuda.get_device_name(device)}
+
+
+def results_stem(name: str, device: str) -> str:
+    """A benchmark's name, on a GPU with the GPU's: the CPU's results, which README links, stay."""
+    words = re.findall("[a-z0-9]+", " ".join(gpu_name(device).values()).lower())
+    return "-".join([name, *words])
 
 
 def made_on(record: Record) -> str:

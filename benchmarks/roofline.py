@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import time
 from collections.abc import Callable
@@ -64,8 +65,9 @@ def count_work(network: nn.Module, crops: Tensor) -> Work:
     return Work(macs / 1e9, sum(layer.weight.numel() for layer in layers), values)
 
 
+@functools.cache
 def measure_device(device: str, precision: str) -> Device:
-    """The rate of a large matrix product and of a large copy, the best of several.
+    """The rate of a large matrix product and of a large copy, the best of several, asked once.
 
     The product in fp32 is without TensorFloat-32, PyTorch's default for matrices, and so are the
     engines' convolutions.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import tempfile
 import time
 from contextlib import closing, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 from pathlib import Path
 from typing import Annotated
@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import typer
 
-from benchmarks.record import Record, here_and_now, keep, made_on
+from benchmarks.record import Record, gpu_name, here_and_now, keep, made_on, results_stem
 from rtpose.commands.options import Settings
 from rtpose.commands.setup import Setup, set_up
 from rtpose.media.sinks import VideoWriter
@@ -118,13 +118,12 @@ def _draw_and_write(setup: Setup, writer: VideoWriter | None, result: FrameResul
         writer.write(result.frame.image, result.frame.time_s)
 
 
-def measure(people: int, detect_every: int, frames: int, rounds: int, model: str) -> Record:
+def measure(setup: Setup, people: int, frames: int, rounds: int) -> Record:
     """One clip, one setting; medians over rounds in which all take turns."""
     wholes, silents, stages = [], [], []
     with tempfile.TemporaryDirectory() as folder:
         clip, out = Path(folder) / "clip.mp4", Path(folder) / "out.mp4"
         write_crowd(clip, people, frames)
-        setup = set_up(Settings(model=model, detect_every=detect_every), STAGE_THREADS)
         setup.warm_up(_SIZES[people])
         for _ in range(rounds):
             wholes.append(run_whole(clip, setup, out))
@@ -137,7 +136,7 @@ def measure(people: int, detect_every: int, frames: int, rounds: int, model: str
         "people": people,
         "people_found": round(wholes[-1].people, 1),
         "size": "{}x{}".format(*_SIZES[people]),
-        "detect_every": detect_every,
+        "detect_every": setup.settings.detect_every,
         "frames": frames,
         "fps": round(whole, 1),
         "fps_all": [round(w.fps, 1) for w in wholes],
@@ -157,9 +156,18 @@ def main(
     model: Annotated[str, typer.Option(help="Pose network.")] = "nano",
 ) -> None:
     """Measure, print and record."""
-    rows = [measure(people, every, frames, rounds, model) for people in _SIZES for every in (1, 5)]
-    record = here_and_now() | {"model": model, "runs": rows}
-    keep("throughput", record, _markdown(record))
+    setup = set_up(Settings(model=model), STAGE_THREADS)
+    rows = [
+        measure(
+            replace(setup, settings=replace(setup.settings, detect_every=every)),
+            people, frames, rounds,
+        ) for people in _SIZES for every in (1, 5)
+    ]  # fmt: skip
+    device = setup.estimator.engine.device
+    record = here_and_now()
+    record["machine"] |= gpu_name(device)
+    record |= {"model": model, "engine": setup.engine, "runs": rows}
+    keep(results_stem("throughput", device), record, _markdown(record))
 
 
 def _markdown(record: Record) -> str:
@@ -172,7 +180,8 @@ def _markdown(record: Record) -> str:
             f"Made by `python -m benchmarks.throughput --model {record['model']} "
             f"--frames {rows[0]['frames']}` on {made_on(record)}.",
             "",
-            "All figures are frames a second, the detector on half of the cores as in `rtpose "
+            f"All figures are frames a second, {record['engine']}. On CPUs the detector runs on "
+            "half of the cores as in `rtpose "
             "video`, the pose network too for one or two people, on all for more. Stages alone "
             "have the machine for themselves; where the slowest can use all cores, side by side "
             "they cannot reach its rate: what bounds the whole is the work of all stages "

@@ -6,15 +6,15 @@ from types import SimpleNamespace
 
 import pytest
 import torch
-import yaml
 
 from benchmarks import engines, record
 from rtpose.checkpoint import Checkpoint
-from rtpose.engines import parity, tensorrt
 from rtpose.errors import RtposeError
 
-ROOT = Path(__file__).parents[2]
-REAL_CHECK, REAL_KEEP = parity.check, tensorrt.keep
+TIMED = {
+    "model": "nano", "engine": "compiled", "crops": 1, "ms": 1.0, "ms_p25": 1.0, "ms_p75": 1.0,
+    "crops_per_s": 1.0, "floor_ms": 0.5, "part_of_roofline": 0.5,
+}  # fmt: skip
 
 
 class Lab:
@@ -22,25 +22,21 @@ class Lab:
 
     def __init__(self) -> None:
         self.timed: dict[str, list[str]] = {}
-        self.compared: list[str] = []
-        self.unasked: list[str] = []
         self.detector_on: list[str] = []
 
     def select_engine(self, kind: str, checkpoint: Checkpoint, device: str) -> SimpleNamespace:
         if kind == "tensorrt":
             raise RtposeError("engine tensorrt: TensorRT made no engine")
-        if parity.check is not REAL_CHECK and tensorrt.keep is not REAL_KEEP:
-            self.unasked.append(kind)
         return SimpleNamespace(engine=SimpleNamespace(name=kind, precision="fp16", device=device))
 
-    def check(self, name: str, engine: SimpleNamespace, checkpoint: Checkpoint) -> dict:
-        self.compared.append(name)
-        numbers = {"joints": 1, "same": 1.0, "apart_px": 0.0, "farthest_px": 0.0}
+    def check(
+        self, name: str, engine: SimpleNamespace, checkpoint: Checkpoint, ready_s: float
+    ) -> dict:
+        numbers = {"joints": 1, "same": 1.0, "apart_px": 0.0, "farthest_px": 0.0, "ready_s": 1.0}
         return {"model": name, "engine": engine.name, "precision": "fp16", **numbers}
 
-    def time_engines(self, made: dict, checkpoints: dict, *_: object) -> list:
-        assert made.keys() == checkpoints.keys()
-        self.timed = {name: [engine.name for engine in each] for name, each in made.items()}
+    def time_engines(self, name: str, checkpoint: Checkpoint, made: list, *_: object) -> list:
+        self.timed[name] = [engine.name for engine in made]
         return []
 
     def time_detector(self, device: str, rounds: int) -> list:
@@ -56,7 +52,6 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint) -> La
     monkeypatch.setattr(record, "RESULTS", tmp_path)
     monkeypatch.setattr(engines, "select_device", lambda device: device)
     monkeypatch.setattr(engines, "load_checkpoint", lambda path: tiny)
-    monkeypatch.setattr(engines, "untrained_base", lambda: tiny)
     monkeypatch.setattr(
         engines, "why_not", lambda kind, _: "runs on cpu" if kind == "openvino" else None
     )
@@ -85,18 +80,23 @@ def test_what_a_gpu_takes_lies_beside_the_figures_of_the_cpu(lab: Lab, tmp_path:
     ]  # fmt: skip
 
 
-def test_on_a_gpu_the_detector_and_a_network_of_bases_shape_are_timed(lab: Lab, tmp_path: Path):
+def test_a_run_that_is_cut_off_leaves_what_it_has(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def cut(*_: object) -> list:
+        if lab.timed:
+            raise KeyboardInterrupt
+        lab.timed["nano"] = []
+        return [TIMED]
+
+    monkeypatch.setattr(engines, "time_engines", cut)
+    with pytest.raises(KeyboardInterrupt):
+        engines.main(model=["nano", "small"], device="cuda", rounds=1, small=False)
+    record = json.loads((tmp_path / "engines-nvidia-h100-80gb-hbm3.json").read_text())
+    assert [row["model"] for row in record["speed"]] == ["nano"]
+    assert "| nano | compiled | 1 |" in (tmp_path / "engines-nvidia-h100-80gb-hbm3.md").read_text()
+
+
+def test_the_detector_is_timed_where_the_networks_are(lab: Lab):
     engines.main(model=["nano"], device="cuda", rounds=1, small=False)
-    assert lab.timed["base untrained (random weights)"] == ["compiled", "eager"]
-    # its answers are of no weights that anybody trained: neither compared nor kept
-    assert lab.compared == ["nano", "nano"] and lab.unasked == ["compiled", "eager"]
-    assert parity.check is REAL_CHECK and tensorrt.keep is REAL_KEEP
     assert lab.detector_on == ["cuda"]
-
-
-def test_base_has_the_shape_that_training_gives_it():
-    config = yaml.safe_load((ROOT / "training" / "configs" / "base.yaml").read_text())
-    network = dict(config["network"])
-    assert network.pop("skeleton") == "body21"
-    assert {name: getattr(engines.BASE, name) for name in network} == network
-    assert config["phases"][-1]["size"] == engines.BASE_SIZE
