@@ -14,6 +14,7 @@ import time
 from collections.abc import Iterator
 from functools import partial
 from typing import Annotated
+from unittest import mock
 
 import numpy as np
 import torch
@@ -32,10 +33,11 @@ from benchmarks.roofline import count_work, floor_s, measure_device, seconds
 from rtpose.checkpoint import Checkpoint, load_checkpoint
 from rtpose.cpu_precision import possible_precisions
 from rtpose.detector import load_detector
-from rtpose.engines import parity
+from rtpose.engines import compiled, parity
 from rtpose.engines.available import ENGINES, why_not
 from rtpose.engines.base import Engine
 from rtpose.engines.batches import BUCKETS
+from rtpose.engines.compiled import CompiledEngine
 from rtpose.engines.eager import EagerEngine
 from rtpose.engines.openvino import OpenVinoEngine
 from rtpose.engines.select import select_device, select_engine
@@ -163,11 +165,23 @@ def main(
     write()
 
 
+def graphs_alone(checkpoint: Checkpoint, device: str) -> Engine:
+    """The compiled engine without torch.compile: tells what that brings for the time it takes."""
+    engine = CompiledEngine(checkpoint, device)
+    engine.name = "graphs alone"
+    with mock.patch.object(compiled, "_compile", lambda network, example: network):
+        engine.warm_up()
+    return engine
+
+
 def _in_every_precision(
     kind: str, checkpoint: Checkpoint, device: str
 ) -> Iterator[tuple[Engine, float]]:
     """The engine in each precision that it has here, and the seconds until it was ready."""
     began = time.perf_counter()
+    if kind == "compiled":
+        yield graphs_alone(checkpoint, device), time.perf_counter() - began
+        began = time.perf_counter()
     if kind != "openvino":
         yield select_engine(kind, checkpoint, device).engine, time.perf_counter() - began
         return
