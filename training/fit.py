@@ -23,7 +23,7 @@ from rtpose.engines.select import select_engine
 from rtpose.errors import RtposeError
 from rtpose.network import DCHourglass
 from rtpose.pictures import write_picture
-from rtpose.skeleton import BODY21, Skeleton, find_skeleton
+from rtpose.skeleton import Skeleton
 from training.batches import crops_reader, draw_chances, stream_batches
 from training.config import DataConfig, TrainConfig
 from training.curves import draw_curves
@@ -37,7 +37,7 @@ from training.sheets import batch_sheet, even_rows, predictions_sheet, worst_row
 from training.shrink import shrink
 from training.store import open_store
 from training.teacher import Teachers
-from training.train import Pace, Progress, train
+from training.train import Pace, Progress, build_network, train
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def fit(
         raise RtposeError(f"{folder.checkpoint}: nothing to resume from")
     if resume:
         folder.check_config(config)
-    skeleton = find_skeleton(config.network.skeleton, BODY21)
+    _, skeleton = build_network(config)  # here, for a wrong size is not to wait for pictures
     beginning = load_checkpoint(start) if start else None
     guides = load_teachers(teachers, teachers_share, config, processes.device) if teachers else None
     dataset = find_dataset(data)

@@ -52,6 +52,12 @@ def test_who_can_be_scored_is_known_before_training(people: People):
         measured_sources(replace(people, labelled=np.array(labelled)), BODY21)
 
 
+def test_a_wrong_size_is_said_before_pictures_are_read(tmp_path: Path):
+    wrong = {"network": {"stacks": 1, "channels": 8}, "phases": [{"size": 100, "images": 4}]}
+    with pytest.raises(RtposeError, match="size 100 is no multiple of 64"):
+        fit(parse(TrainConfig, wrong, "wrong"), tmp_path / "no data", RunFolder(tmp_path), False)
+
+
 def test_weights_that_nothing_better_came_of_are_kept_and_that_is_said(
     drawn_people: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ):
