@@ -14,7 +14,7 @@ from rtpose.errors import RtposeError
 
 def export(
     model: Annotated[
-        str, typer.Argument(help="Pose network: nano, small, or a .safetensors file.")
+        str, typer.Argument(help="Pose network: nano, small, base, or a .safetensors file.")
     ],
     format: Annotated[str, typer.Option(help="onnx, openvino, torchscript or torch.")] = "onnx",
     out: Annotated[

@@ -17,7 +17,7 @@ SaveOption = Annotated[
 ]
 OverwriteOption = Annotated[bool, typer.Option("--overwrite", help="Replace existing files.")]
 ModelOption = Annotated[
-    str, typer.Option(help="Pose network: nano, small, or a .safetensors file.")
+    str, typer.Option(help="Pose network: nano, small, base, or a .safetensors file.")
 ]
 DetectorOption = Annotated[
     str | None,
