@@ -29,14 +29,13 @@ def shipped_detector() -> Path:
 
 
 def shipped_networks() -> tuple[str, ...]:
-    """The names of the pose networks, for `find_weights`."""
-    return tuple(
-        sorted(p.stem.removeprefix("pose-") for p in weights_folder().glob("pose-*.safetensors"))
-    )
+    """The names of the pose networks, the smallest first, for `find_weights`."""
+    files = sorted(weights_folder().glob("pose-*.safetensors"), key=lambda p: p.stat().st_size)
+    return tuple(p.stem.removeprefix("pose-") for p in files)
 
 
 def find_weights(which: str) -> Path:
-    """A pose network by the name it ships under (``nano``, ``small``) or by its path.
+    """A pose network by the name it ships under (``nano``, ``small``, ``base``) or by its path.
 
     Raises
     ------

@@ -2,7 +2,7 @@ import pytest
 
 from rtpose.checkpoint import load_checkpoint
 from rtpose.errors import RtposeError
-from rtpose.shipped import find_weights, weights_folder
+from rtpose.shipped import find_weights, shipped_networks, weights_folder
 from rtpose.skeleton import BODY21
 
 
@@ -11,6 +11,10 @@ def test_nano_is_shipped_and_loads():
     assert checkpoint.skeleton is BODY21
     assert checkpoint.network.architecture.connect == "dense"
     assert checkpoint.network.architecture.stacks >= 3
+
+
+def test_the_networks_are_named_from_the_smallest_on():
+    assert shipped_networks() == ("nano", "small", "base")
 
 
 def test_every_shipped_file_is_safetensors_or_text():
