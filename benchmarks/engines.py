@@ -11,7 +11,7 @@ after every network, so a run that is cut off leaves what it has; on a GPU its n
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Annotated
 from unittest import mock
@@ -22,7 +22,6 @@ import typer
 
 from benchmarks.record import (
     Record,
-    gpu_name,
     here_and_now,
     keep,
     made_on,
@@ -137,8 +136,7 @@ def main(
         torch.set_num_threads(1)
     missing = {n: fault for n in ENGINES if (fault := why_not(n, device)) is not None}
     kinds = [n for n in ENGINES if n not in missing]
-    record = here_and_now()
-    record["machine"] |= gpu_name(device)
+    record = here_and_now(device)
     record |= {"missing": missing, "parity": [], "speed": [], "detector": []}
 
     def write() -> None:
@@ -151,12 +149,14 @@ def main(
     for name in model or shipped_networks():
         checkpoint = load_checkpoint(find_weights(name))
         engines: list[Engine] = []
-        for kind in kinds:
+        for kind, make in _engines(kinds, checkpoint, device):
             # one engine that fails is no reason to lose what the others take
             try:
-                for engine, ready_s in _in_every_precision(kind, checkpoint, device):
-                    record["parity"].append(check(name, engine, checkpoint, ready_s))
-                    engines.append(engine)
+                began = time.perf_counter()
+                engine = make()
+                ready_s = time.perf_counter() - began
+                record["parity"].append(check(name, engine, checkpoint, ready_s))
+                engines.append(engine)
             except (RtposeError, torch.OutOfMemoryError) as error:
                 missing[f"{kind} for {name}"] = f"fails: {first_line(error)}"
         record["speed"] += time_engines(name, checkpoint, engines, batches, rounds)
@@ -174,20 +174,22 @@ def graphs_alone(checkpoint: Checkpoint, device: str) -> Engine:
     return engine
 
 
-def _in_every_precision(
-    kind: str, checkpoint: Checkpoint, device: str
-) -> Iterator[tuple[Engine, float]]:
-    """The engine in each precision that it has here, and the seconds until it was ready."""
-    began = time.perf_counter()
-    if kind == "compiled":
-        yield graphs_alone(checkpoint, device), time.perf_counter() - began
-        began = time.perf_counter()
-    if kind != "openvino":
-        yield select_engine(kind, checkpoint, device).engine, time.perf_counter() - began
-        return
-    for precision in possible_precisions(measured=bool(checkpoint.peaks)):
-        began = time.perf_counter()
-        yield OpenVinoEngine(checkpoint, precision), time.perf_counter() - began
+def _engines(
+    kinds: list[str], checkpoint: Checkpoint, device: str
+) -> Iterator[tuple[str, Callable[[], Engine]]]:
+    """What makes each engine, OpenVINO's in every precision, and what it is called if it fails."""
+    for kind in kinds:
+        if kind == "openvino":
+            for precision in possible_precisions(measured=bool(checkpoint.peaks)):
+                yield kind, partial(OpenVinoEngine, checkpoint, precision)
+            continue
+        if kind == "compiled":
+            yield "graphs alone", partial(graphs_alone, checkpoint, device)
+        yield kind, partial(_selected, kind, checkpoint, device)
+
+
+def _selected(kind: str, checkpoint: Checkpoint, device: str) -> Engine:
+    return select_engine(kind, checkpoint, device).engine
 
 
 def _crops(engine: Engine, count: int) -> torch.Tensor:

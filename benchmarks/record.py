@@ -19,19 +19,18 @@ RESULTS = Path(__file__).parent / "results"
 Record = dict[str, Any]
 
 
-def here_and_now() -> Record:
-    """Date and machine, what every record begins with."""
-    return {"date": datetime.date.today().isoformat(), "machine": describe()}
+def here_and_now(device: str = "cpu") -> Record:
+    """Date and machine, the GPU too where one was measured: what every record begins with."""
+    return {"date": datetime.date.today().isoformat(), "machine": describe() | _gpu(device)}
 
 
-def gpu_name(device: str) -> dict[str, str]:
-    """What a record's machine has beside the rest where a GPU was measured."""
+def _gpu(device: str) -> dict[str, str]:
     return {} if device == "cpu" else {"gpu": torch.cuda.get_device_name(device)}
 
 
 def results_stem(name: str, device: str) -> str:
     """A benchmark's name, on a GPU with the GPU's: the CPU's results, which README links, stay."""
-    words = re.findall("[a-z0-9]+", " ".join(gpu_name(device).values()).lower())
+    words = re.findall("[a-z0-9]+", " ".join(_gpu(device).values()).lower())
     return "-".join([name, *words])
 
 

@@ -20,7 +20,7 @@ import cv2
 import numpy as np
 import typer
 
-from benchmarks.record import Record, gpu_name, here_and_now, keep, made_on, results_stem
+from benchmarks.record import Record, here_and_now, keep, made_on, results_stem
 from rtpose.commands.options import Settings
 from rtpose.commands.setup import Setup, set_up
 from rtpose.media.sinks import VideoWriter
@@ -164,9 +164,7 @@ def main(
         ) for people in _SIZES for every in (1, 5)
     ]  # fmt: skip
     device = setup.estimator.engine.device
-    record = here_and_now()
-    record["machine"] |= gpu_name(device)
-    record |= {"model": model, "engine": setup.engine, "runs": rows}
+    record = here_and_now(device) | {"model": model, "engine": setup.engine, "runs": rows}
     keep(results_stem("throughput", device), record, _markdown(record))
 
 

@@ -118,7 +118,7 @@ def main(
     device = select_device(device)
     settings = read_config(config)
     speeds = measure(settings, size, device, rounds, steps)
-    record = here_and_now() | {
+    record = here_and_now(device) | {
         "config": config.name,
         "size": size,
         "batch": settings.batch,

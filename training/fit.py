@@ -37,7 +37,7 @@ from training.sheets import batch_sheet, even_rows, predictions_sheet, worst_row
 from training.shrink import shrink
 from training.store import open_store
 from training.teacher import Teachers
-from training.train import Pace, Progress, build_network, train
+from training.train import Pace, Progress, network_shape, train
 
 log = logging.getLogger(__name__)
 
@@ -99,7 +99,7 @@ def fit(
         raise RtposeError(f"{folder.checkpoint}: nothing to resume from")
     if resume:
         folder.check_config(config)
-    _, skeleton = build_network(config)  # here, for a wrong size is not to wait for pictures
+    _, skeleton = network_shape(config)  # first, so that a wrong size does not wait for pictures
     beginning = load_checkpoint(start) if start else None
     guides = load_teachers(teachers, teachers_share, config, processes.device) if teachers else None
     dataset = find_dataset(data)

@@ -81,8 +81,8 @@ class Progress:
     scores: dict[str, float]
 
 
-def build_network(config: TrainConfig) -> tuple[DCHourglass, Skeleton]:
-    """The network and skeleton that a config names.
+def network_shape(config: TrainConfig) -> tuple[Architecture, Skeleton]:
+    """What network a config names, and the skeleton that it answers with.
 
     Raises
     ------
@@ -98,9 +98,21 @@ def build_network(config: TrainConfig) -> tuple[DCHourglass, Skeleton]:
     for phase in config.phases:
         if phase.size < 1 or phase.size % (step := STRIDE * 2**shape.depth):
             raise RtposeError(f"the config's phases: size {phase.size} is no multiple of {step}")
+    return shape, skeleton
+
+
+def build_network(config: TrainConfig) -> tuple[DCHourglass, Skeleton]:
+    """The network and skeleton that a config names, untrained.
+
+    Raises
+    ------
+    RtposeError
+        See `network_shape`.
+    """
+    shape, skeleton = network_shape(config)
     torch.manual_seed(config.seed)
     network = DCHourglass(shape)
-    if n.long_links == "open":
+    if config.network.long_links == "open":
         for merge in network.merges:
             merge.reset_parameters()  # type: ignore[operator]
     return network, skeleton
@@ -334,7 +346,7 @@ def train(
             for optimiser in optimisers:
                 for group in optimiser.param_groups:
                     group["lr"] = rate
-            batches = {size: next(stream) for size, stream in streams.items()}
+            batches = {size: next(made) for size, made in streams.items()}
             batch = batches[phase.size]
             lesson = None
             if teachers is not None:

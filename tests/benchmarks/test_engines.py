@@ -78,6 +78,19 @@ def test_an_engine_that_fails_is_written_down_and_the_others_are_measured(lab: L
     assert "Not measured: tensorrt for nano, which fails: engine tensorrt: TensorRT made" in text
 
 
+def test_compiled_is_measured_where_graphs_alone_fail(
+    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def fail(*_: object) -> None:
+        raise RtposeError("engine compiled: answers otherwise")
+
+    monkeypatch.setattr(engines, "graphs_alone", fail)
+    engines.main(model=["nano"], device="cpu", rounds=1, small=False)
+    assert lab.timed == {"nano": ["compiled", "eager"]}
+    missing = json.loads((tmp_path / "engines.json").read_text())["missing"]
+    assert missing["graphs alone for nano"] == "fails: engine compiled: answers otherwise"
+
+
 def test_what_a_gpu_takes_lies_beside_the_figures_of_the_cpu(lab: Lab, tmp_path: Path):
     engines.main(model=["nano"], device="cuda", rounds=1, small=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == [
