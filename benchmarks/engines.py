@@ -14,7 +14,6 @@ import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Annotated
-from unittest import mock
 
 import numpy as np
 import torch
@@ -32,11 +31,10 @@ from benchmarks.roofline import count_work, floor_s, measure_device, seconds
 from rtpose.checkpoint import Checkpoint, load_checkpoint
 from rtpose.cpu_precision import possible_precisions
 from rtpose.detector import load_detector
-from rtpose.engines import compiled, parity
+from rtpose.engines import parity
 from rtpose.engines.available import ENGINES, why_not
 from rtpose.engines.base import Engine
 from rtpose.engines.batches import BUCKETS
-from rtpose.engines.compiled import CompiledEngine
 from rtpose.engines.eager import EagerEngine
 from rtpose.engines.openvino import OpenVinoEngine
 from rtpose.engines.select import select_device, select_engine
@@ -165,15 +163,6 @@ def main(
     write()
 
 
-def graphs_alone(checkpoint: Checkpoint, device: str) -> Engine:
-    """The compiled engine without torch.compile: tells what that brings for the time it takes."""
-    engine = CompiledEngine(checkpoint, device)
-    engine.name = "graphs alone"
-    with mock.patch.object(compiled, "_compile", lambda network, example: network):
-        engine.warm_up()
-    return engine
-
-
 def _engines(
     kinds: list[str], checkpoint: Checkpoint, device: str
 ) -> Iterator[tuple[str, Callable[[], Engine]]]:
@@ -183,8 +172,6 @@ def _engines(
             for precision in possible_precisions(measured=bool(checkpoint.peaks)):
                 yield kind, partial(OpenVinoEngine, checkpoint, precision)
             continue
-        if kind == "compiled":
-            yield "graphs alone", partial(graphs_alone, checkpoint, device)
         yield kind, partial(_selected, kind, checkpoint, device)
 
 

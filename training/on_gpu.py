@@ -63,8 +63,7 @@ class EveryStack(nn.Module):
 class RecordedEngine:
     """A teacher as one CUDA graph; see `rtpose.engines.base.Engine`.
 
-    Made in a second, where ``compiled`` takes a minute to save milliseconds a step. In bfloat16,
-    as training computes: what it gives may be beyond float16.
+    As ``graphs`` is, but in bfloat16, as training computes: what it gives may be beyond float16.
 
     Parameters
     ----------

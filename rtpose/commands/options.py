@@ -34,7 +34,9 @@ DetectSizeOption = Annotated[
 DeviceOption = Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")]
 EngineOption = Annotated[
     str,
-    typer.Option(help="What runs the pose network: auto, tensorrt, compiled, openvino, eager."),
+    typer.Option(
+        help="What runs the pose network: auto, tensorrt, compiled, graphs, openvino, eager."
+    ),
 ]
 ConfidenceOption = Annotated[
     float | None,

@@ -14,7 +14,7 @@ from rtpose.gpu import no_answer, unused_gpu
 from rtpose.host import installed_version
 from rtpose.openvino_model import why_no_openvino
 
-ENGINES = ("tensorrt", "compiled", "openvino", "eager")
+ENGINES = ("tensorrt", "compiled", "graphs", "openvino", "eager")
 """Fastest first."""
 
 _TORCH_TENSORRT = ("torch-tensorrt", "torch-tensorrt-rtx")
@@ -36,7 +36,7 @@ def why_not(engine: str, device: str) -> str | None:
         if device != "cpu":
             return f"runs on cpu, not on {device}; add --device cpu"
         return why_no_openvino()
-    if engine in ("compiled", "tensorrt") and device == "cpu":
+    if engine in ("tensorrt", "compiled", "graphs") and device == "cpu":
         return f"runs on NVIDIA GPUs only; {_no_gpu()}"
     if engine == "tensorrt":
         return why_no_tensorrt()

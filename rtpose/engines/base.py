@@ -17,7 +17,7 @@ class Engine(Protocol):
     Attributes
     ----------
     name : str
-        As the user names it: ``eager``, ``compiled``, ``tensorrt``, ``openvino``.
+        As the user names it: ``eager``, ``graphs``, ``compiled``, ``tensorrt``, ``openvino``.
     device : str
         ``cpu`` or ``cuda:0``.
     precision : str

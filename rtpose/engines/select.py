@@ -18,7 +18,7 @@ from rtpose.gpu import no_answer, unused_gpu
 
 log = logging.getLogger(__name__)
 
-_ON_GPU = ("tensorrt", "compiled", "eager")
+_ON_GPU = ("tensorrt", "graphs", "eager")
 _ON_CPU = ("openvino", "eager")
 
 
@@ -154,6 +154,10 @@ def _make(
         from rtpose.engines.compiled import CompiledEngine
 
         return CompiledEngine(checkpoint, device, flip_test)
+    if name == "graphs":
+        from rtpose.engines.graphs import GraphsEngine
+
+        return GraphsEngine(checkpoint, device, flip_test)
     if name == "openvino":
         from rtpose.engines.openvino import OpenVinoEngine
 

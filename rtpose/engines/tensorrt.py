@@ -112,7 +112,7 @@ class TensorRtEngine:
                     if read_entry("tensorrt", key) is not None:
                         raise RtposeError(
                             f"engine tensorrt: {error}, and the kept engine cannot be removed: "
-                            "remove it (rtpose cache lists it), or use --engine compiled"
+                            "remove it (rtpose cache lists it), or use --engine graphs"
                         ) from error
             elif self.precision == "fp16":
                 log.warning(
@@ -125,7 +125,7 @@ class TensorRtEngine:
             else:
                 raise RtposeError(
                     f"engine tensorrt: its answers are not those of eager, also in fp32 "
-                    f"({built.found}); use --engine compiled"
+                    f"({built.found}); use --engine graphs"
                 )
         return self._engines[size]
 
@@ -270,11 +270,11 @@ def _why_unbuilt(error: Exception, heard: list[BaseException], device: torch.dev
         free, total = (size / 1e9 for size in torch.cuda.mem_get_info(device))
         return (
             f"TensorRT made no engine and does not say why; {free:.1f} of {total:.1f} GB of GPU "
-            "memory are free: close other programs that use it, or use --engine compiled"
+            "memory are free: close other programs that use it, or use --engine graphs"
         )
     said = [each for each in (cause, *words[-1:]) if str(each)] or [cause]
     reason = "; ".join(first_line(each)[:200] for each in said)
-    return f"this network cannot be converted ({reason}); use --engine compiled"
+    return f"this network cannot be converted ({reason}); use --engine graphs"
 
 
 def _write(folder: Path, built: Built) -> None:

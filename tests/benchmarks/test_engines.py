@@ -9,7 +9,6 @@ import torch
 
 from benchmarks import engines, record
 from rtpose.checkpoint import Checkpoint
-from rtpose.engines import compiled
 from rtpose.errors import RtposeError
 
 TIMED = {
@@ -30,9 +29,6 @@ class Lab:
             raise RtposeError("engine tensorrt: TensorRT made no engine")
         return SimpleNamespace(engine=SimpleNamespace(name=kind, precision="fp16", device=device))
 
-    def graphs_alone(self, checkpoint: Checkpoint, device: str) -> SimpleNamespace:
-        return SimpleNamespace(name="graphs alone", precision="fp16", device=device)
-
     def check(
         self, name: str, engine: SimpleNamespace, checkpoint: Checkpoint, ready_s: float
     ) -> dict:
@@ -51,7 +47,7 @@ class Lab:
 @pytest.fixture
 def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint) -> Lab:
     made = Lab()
-    for name in ("select_engine", "graphs_alone", "check", "time_engines", "time_detector"):
+    for name in ("select_engine", "check", "time_engines", "time_detector"):
         monkeypatch.setattr(engines, name, getattr(made, name))
     monkeypatch.setattr(record, "RESULTS", tmp_path)
     monkeypatch.setattr(engines, "select_device", lambda device: device)
@@ -66,7 +62,7 @@ def lab(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint) -> La
 
 def test_an_engine_that_fails_is_written_down_and_the_others_are_measured(lab: Lab, tmp_path: Path):
     engines.main(model=["nano", "small"], device="cpu", rounds=1, small=False)
-    kinds = ["graphs alone", "compiled", "eager"]
+    kinds = ["compiled", "graphs", "eager"]
     assert lab.timed == {"nano": kinds, "small": kinds}
     record = json.loads((tmp_path / "engines.json").read_text())
     assert record["missing"] == {
@@ -76,19 +72,6 @@ def test_an_engine_that_fails_is_written_down_and_the_others_are_measured(lab: L
     }
     text = (tmp_path / "engines.md").read_text()
     assert "Not measured: tensorrt for nano, which fails: engine tensorrt: TensorRT made" in text
-
-
-def test_compiled_is_measured_where_graphs_alone_fail(
-    lab: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-):
-    def fail(*_: object) -> None:
-        raise RtposeError("engine compiled: answers otherwise")
-
-    monkeypatch.setattr(engines, "graphs_alone", fail)
-    engines.main(model=["nano"], device="cpu", rounds=1, small=False)
-    assert lab.timed == {"nano": ["compiled", "eager"]}
-    missing = json.loads((tmp_path / "engines.json").read_text())["missing"]
-    assert missing["graphs alone for nano"] == "fails: engine compiled: answers otherwise"
 
 
 def test_what_a_gpu_takes_lies_beside_the_figures_of_the_cpu(lab: Lab, tmp_path: Path):
@@ -113,23 +96,6 @@ def test_a_run_that_is_cut_off_leaves_what_it_has(
     record = json.loads((tmp_path / "engines-nvidia-h100-80gb-hbm3.json").read_text())
     assert [row["model"] for row in record["speed"]] == ["nano"]
     assert "| nano | compiled | 1 |" in (tmp_path / "engines-nvidia-h100-80gb-hbm3.md").read_text()
-
-
-def test_graphs_alone_are_recorded_without_compiling(
-    monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint
-):
-    class Engine:
-        name = "compiled"
-
-        def __init__(self, checkpoint: Checkpoint, device: str) -> None: ...
-
-        def warm_up(self) -> None:
-            assert compiled._compile("network", None) == "network"  # type: ignore[arg-type]
-
-    real = compiled._compile
-    monkeypatch.setattr(engines, "CompiledEngine", Engine)
-    assert engines.graphs_alone(tiny, "cuda").name == "graphs alone"
-    assert Engine.name == "compiled" and compiled._compile is real
 
 
 def test_the_detector_is_timed_where_the_networks_are(lab: Lab):

@@ -1,4 +1,4 @@
-"""The compiled engine with its CUDA graphs played by plain calls of the halved network."""
+"""torch.compile before the graphs, with the graphs played by plain calls."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -6,158 +6,67 @@ from dataclasses import replace
 import pytest
 import torch
 
-from rtpose.checkpoint import Checkpoint, load_checkpoint
-from rtpose.engines import compiled, parity
+from rtpose.checkpoint import Checkpoint
+from rtpose.engines import graphs
 from rtpose.engines.batches import BUCKETS
 from rtpose.engines.compiled import CompiledEngine
 from rtpose.engines.eager import EagerEngine
 from rtpose.errors import RtposeError
-from rtpose.heatmaps import HeatmapNetwork
 from rtpose.network import Architecture, DCHourglass
-from rtpose.shipped import find_weights
 
 Network = Callable[[torch.Tensor], torch.Tensor]
 
 
-class Graph:
-    """What `CudaGraph` promises, without a GPU: fixed batch, results that stay."""
+@pytest.fixture(autouse=True)
+def played(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A graph is a call of what it would have recorded."""
 
-    def __init__(self, network: Network, example: torch.Tensor, pool: object) -> None:
-        assert example.dtype == torch.half
-        assert example.is_contiguous(memory_format=torch.channels_last)
-        self.network, self.crops = network, example.clone()
+    def record(network: Network, example: torch.Tensor, pool: object) -> Network:
+        def replay(crops: torch.Tensor) -> torch.Tensor:
+            padded = torch.zeros_like(example)
+            padded[: len(crops)].copy_(crops)
+            return network(padded)[: len(crops)]
 
-    def __call__(self, crops: torch.Tensor) -> torch.Tensor:
-        self.crops[: len(crops)].copy_(crops)
-        return self.network(self.crops)[: len(crops)].clone()
+        return replay
 
-
-@pytest.fixture
-def recorded(monkeypatch: pytest.MonkeyPatch) -> list[int]:
-    sizes: list[int] = []
-
-    def record(network: Network, example: torch.Tensor, pool: object) -> Graph:
-        sizes.append(len(example))
-        return Graph(network, example, pool)
-
-    monkeypatch.setattr(compiled, "CudaGraph", record)
-    monkeypatch.setattr(torch, "compile", lambda network, **_: network)
+    monkeypatch.setattr(graphs, "CudaGraph", record)
     monkeypatch.setattr(torch.cuda, "device", lambda device: torch.device(device))
     monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: None)
-    return sizes
-
-
-@pytest.fixture(scope="module")
-def shipped() -> Checkpoint:
-    # smaller crops than it was trained for: quicker
-    return replace(load_checkpoint(find_weights("nano")), input_size=64)
-
-
-def test_answers_are_the_eager_networks(recorded: list[int], shipped: Checkpoint):
-    engine = CompiledEngine(shipped, "cpu", flip_test=True)
-    engine.warm_up()
-    assert recorded == list(reversed(BUCKETS))
-    reference = EagerEngine(shipped, flip_test=True)
-    size = shipped.input_size
-    found = parity.check(reference, engine, size)
-    assert found.holds and found.joints >= 100
-    crops = parity.real_crops(size)[:3]
-    torch.testing.assert_close(engine(crops), reference(crops), rtol=0.1, atol=0.01)
-    assert len(recorded) == len(BUCKETS)
-
-
-def test_another_answer_than_eagers_is_an_error(
-    recorded: list[int], shipped: Checkpoint, monkeypatch: pytest.MonkeyPatch
-):
-    right = Graph.__call__
-    monkeypatch.setattr(Graph, "__call__", lambda self, crops: right(self, crops).roll(1, 3))
-    monkeypatch.setattr(compiled, "BUCKETS", (1,))
-    with pytest.raises(RtposeError, match="answers otherwise than in fp32"):
-        CompiledEngine(shipped, "cpu").warm_up()
-
-
-def test_without_a_compiler_graphs_of_the_network_as_it_is_are_used_and_said(
-    recorded: list[int],
-    shipped: Checkpoint,
-    monkeypatch: pytest.MonkeyPatch,
-    caplog: pytest.LogCaptureFixture,
-):
-    def cannot(network: Network, **_: object) -> Network:
-        def run(crops: torch.Tensor) -> torch.Tensor:
-            raise RuntimeError("Cannot find a working triton installation\nmore")
-
-        return run
-
-    monkeypatch.setattr(torch, "compile", cannot)
-    crops = parity.real_crops(shipped.input_size)[:1]
-    heatmaps = CompiledEngine(shipped, "cpu")(crops)
-    torch.testing.assert_close(heatmaps, EagerEngine(shipped)(crops), rtol=0.1, atol=0.01)
-    assert "without torch.compile, which cannot run here: Cannot find a working" in caplog.text
 
 
 @pytest.mark.parametrize(
-    ("said", "seen"), [("", "RuntimeError"), ("CUDA error: out of memory", "")]
+    ("said", "kind", "seen"),
+    [
+        (
+            "Cannot find a working triton installation\nmore",
+            RtposeError,
+            r"cannot run here \(Cannot find a working triton installation\); use --engine graphs",
+        ),
+        ("", RtposeError, r"cannot run here \(RuntimeError\)"),
+        ("CUDA error: out of memory", RtposeError, "too little free memory for a single person"),
+    ],
 )
-def test_a_compiler_that_fails_without_a_word_or_for_lack_of_memory(
-    said: str, seen: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+def test_a_compiler_that_fails(
+    said: str, kind: type[Exception], seen: str, monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint
 ):
     def run(crops: torch.Tensor) -> torch.Tensor:
         raise RuntimeError(said)
 
-    network = object()
     monkeypatch.setattr(torch, "compile", lambda *_, **__: run)
-    if seen:
-        assert compiled._compile(network, torch.zeros(1)) is network
-        assert f"which cannot run here: {seen}" in caplog.text
-    else:
-        with pytest.raises(RuntimeError, match=said):
-            compiled._compile(network, torch.zeros(1))
+    with pytest.raises(kind, match=seen):
+        CompiledEngine(tiny, "cpu")(torch.zeros(1, 3, 64, 64))
 
 
-def test_out_of_memory_while_warming_up_goes_on_with_fewer(
-    recorded: list[int], shipped: Checkpoint, monkeypatch: pytest.MonkeyPatch
-):
-    whole = Graph.__init__
-
-    def small(self: Graph, network: Network, example: torch.Tensor, pool: object) -> None:
-        if len(example) > 8:
-            raise torch.OutOfMemoryError("CUDA out of memory")
-        whole(self, network, example, pool)
-
-    monkeypatch.setattr(Graph, "__init__", small)
-    engine = CompiledEngine(shipped, "cpu")
-    engine.warm_up()
-    assert recorded == [32, 16, 8, 4, 2, 1]
-    crops = parity.real_crops(shipped.input_size)
-    assert parity.compare(EagerEngine(shipped)(crops), engine(crops)).holds
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_graph_replays_in_another_thread():
-    from concurrent.futures import ThreadPoolExecutor
-
-    from rtpose.cuda_graph import CudaGraph
-
-    pool = torch.cuda.graph_pool_handle()
-    graph = CudaGraph(lambda x: x * 2 + 1, torch.zeros(4, 3, 8, 8, device="cuda"), pool)
-    crops = torch.rand(3, 3, 8, 8)
-    with ThreadPoolExecutor(1) as other:
-        answers = other.submit(graph, crops).result()
-    torch.testing.assert_close(answers.cpu(), crops * 2 + 1)
-
-
-def test_every_size_of_every_network_is_compiled(
-    monkeypatch: pytest.MonkeyPatch,
-):
+def test_every_size_of_every_network_is_compiled(monkeypatch: pytest.MonkeyPatch, tiny: Checkpoint):
     """PyTorch stops compiling after eight sizes of one code and goes on without a word of error."""
-    graphs: list[torch.fx.GraphModule] = []
+    compiled: list[torch.fx.GraphModule] = []
     calls: list[int] = []
 
     def backend(graph: torch.fx.GraphModule, crops: list[torch.Tensor]) -> Network:
-        graphs.append(graph)
+        compiled.append(graph)
 
         def run(*inputs: torch.Tensor) -> torch.Tensor:
-            calls.append(len(graphs))
+            calls.append(len(compiled))
             return graph(*inputs)
 
         return run
@@ -166,13 +75,12 @@ def test_every_size_of_every_network_is_compiled(
     real = torch.compile
     monkeypatch.setattr(torch, "compile", lambda n, **words: real(n, backend=backend, **words))
     for channels in (4, 8):
-        network = DCHourglass(Architecture(stacks=1, channels=channels, joints=2, depth=1))
-        with torch.inference_mode():
-            compiled_network = compiled._compile(
-                HeatmapNetwork(network).eval(), torch.zeros(BUCKETS[-1], 3, 16, 16)
-            )
-            for size in reversed(BUCKETS):
-                before = len(calls)
-                heatmaps = compiled_network(torch.zeros(size, 3, 16, 16))
-                assert len(heatmaps) == size and len(calls) == before + 1
-    assert len(graphs) <= 2 * 3, "one for many crops, not one for each number"
+        network = DCHourglass(Architecture(stacks=1, channels=channels, joints=21, depth=1))
+        checkpoint = replace(tiny, network=network.eval(), input_size=16)
+        engine, reference = CompiledEngine(checkpoint, "cpu"), EagerEngine(checkpoint)
+        for size in reversed(BUCKETS):
+            crops = torch.randint(0, 256, (size, 3, 16, 16), dtype=torch.uint8)
+            before = len(calls)
+            torch.testing.assert_close(engine(crops), reference(crops), rtol=0.1, atol=0.01)
+            assert len(calls) > before
+    assert len(compiled) <= 2 * 3, "one for many crops, not one for each number"

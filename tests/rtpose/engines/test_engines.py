@@ -14,7 +14,7 @@ from rtpose.errors import RtposeError
 from rtpose.shipped import find_weights, shipped_networks
 
 GPU = "cuda" if torch.cuda.is_available() else "cpu"
-DEVICES = {"tensorrt": GPU, "compiled": GPU, "openvino": "cpu", "eager": "cpu"}
+DEVICES = {"tensorrt": GPU, "compiled": GPU, "graphs": GPU, "openvino": "cpu", "eager": "cpu"}
 
 
 def engine_parameters(*names: str) -> list:
@@ -26,7 +26,7 @@ def engine_parameters(*names: str) -> list:
 
 
 ALL = engine_parameters(*ENGINES)
-FAST = engine_parameters("tensorrt", "compiled", "openvino")
+FAST = engine_parameters("tensorrt", "compiled", "graphs", "openvino")
 
 
 @pytest.fixture(scope="module", params=shipped_networks())

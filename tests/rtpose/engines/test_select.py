@@ -94,9 +94,9 @@ def test_what_fails_in_warming_up_makes_room_for_the_next_and_is_said(
     caplog: pytest.LogCaptureFixture,
 ):
     monkeypatch.setattr(select, "why_not", lambda name, device: None)
-    monkeypatch.setattr(Fake, "broken", ("tensorrt", "compiled"))
+    monkeypatch.setattr(Fake, "broken", ("tensorrt", "graphs"))
     chosen = select_engine("auto", tiny, "cuda")
-    assert made == ["tensorrt", "compiled", "eager"] and chosen.engine.name == "eager"
+    assert made == ["tensorrt", "graphs", "eager"] and chosen.engine.name == "eager"
     fault = "engine tensorrt: its answers are not those of eager"
     assert f"no tensorrt: {fault}" in chosen.reason
     assert f"{fault}. Going on with the next engine" in caplog.text
@@ -116,7 +116,7 @@ def test_what_libraries_raise_makes_room_for_the_next_too(
     monkeypatch.setattr(Fake, "broken", ("tensorrt",))
     monkeypatch.setattr(Fake, "error", error)
     chosen = select_engine("auto", tiny, "cuda")
-    assert chosen.engine.name == "compiled"
+    assert chosen.engine.name == "graphs"
     assert str(error).splitlines()[0] in chosen.reason and "more of it" not in chosen.reason
     with pytest.raises(RtposeError, match="engine tensorrt: "):
         select_engine("tensorrt", tiny, "cuda")
@@ -137,7 +137,7 @@ def test_a_named_engine_is_not_replaced_and_the_last_one_fails(
     tiny: Checkpoint, made: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(select, "why_not", lambda name, device: None)
-    monkeypatch.setattr(Fake, "broken", ("tensorrt", "compiled", "eager"))
+    monkeypatch.setattr(Fake, "broken", ("tensorrt", "graphs", "eager"))
     with pytest.raises(RtposeError, match="not those of eager"):
         select_engine("tensorrt", tiny, "cuda").engine.warm_up()
     assert made == ["tensorrt"]
@@ -145,12 +145,12 @@ def test_a_named_engine_is_not_replaced_and_the_last_one_fails(
         select_engine("auto", tiny, "cuda")
 
 
-def test_on_a_gpu_without_tensorrt_compiled_is_next_and_the_reason_said(
+def test_on_a_gpu_without_tensorrt_graphs_are_next_and_the_reason_said(
     tiny: Checkpoint, made: list[str], monkeypatch: pytest.MonkeyPatch
 ):
     packages(monkeypatch)
     reason = select_engine("auto", tiny, "cuda").reason
-    assert made == ["compiled"]
+    assert made == ["graphs"]
     assert 'no tensorrt: torch-tensorrt is not installed; run: pip install "torch-tensorrt==2.14.*"' in reason  # noqa: E501  # fmt: skip
 
 
@@ -177,7 +177,7 @@ def test_a_torch_tensorrt_that_does_not_import_is_refused(monkeypatch: pytest.Mo
     )
 
 
-@pytest.mark.parametrize("name", ["tensorrt", "compiled"])
+@pytest.mark.parametrize("name", ["tensorrt", "compiled", "graphs"])
 def test_gpu_engines_on_a_machine_without_gpu(name: str, tiny: Checkpoint, no_gpu: None):
     with pytest.raises(RtposeError) as error:
         select_engine(name, tiny, "cpu")
@@ -187,7 +187,7 @@ def test_gpu_engines_on_a_machine_without_gpu(name: str, tiny: Checkpoint, no_gp
     )
 
 
-@pytest.mark.parametrize("name", ["tensorrt", "compiled"])
+@pytest.mark.parametrize("name", ["tensorrt", "compiled", "graphs"])
 def test_gpu_engines_on_a_gpu_that_pytorch_cannot_use(
     name: str, tiny: Checkpoint, hidden_gpu: None
 ):

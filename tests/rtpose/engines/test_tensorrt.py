@@ -456,7 +456,7 @@ def test_what_cannot_be_converted_is_one_line(
 ):
     with pytest.raises(RtposeError) as error:
         convert(Converter(cause), monkeypatch)
-    assert f"cannot be converted ({reason}); use --engine compiled" in str(error.value)
+    assert f"cannot be converted ({reason}); use --engine graphs" in str(error.value)
     assert "Traceback" not in caplog.text
     logging.getLogger("torch_tensorrt").error("heard again")
     assert "heard again" in caplog.text
