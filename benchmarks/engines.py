@@ -57,7 +57,7 @@ def check(name: str, engine: Engine, checkpoint: Checkpoint, ready_s: float) -> 
         "engine": engine.name,
         "precision": engine.precision,
         "ready_s": round(ready_s, 1),
-        **found.to_dict(),
+        **vars(found),
     }
 
 

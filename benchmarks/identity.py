@@ -31,7 +31,7 @@ from rtpose.media.sources import VideoFile
 from rtpose.offline import import_ultralytics
 from rtpose.on_device import Picture
 from rtpose.photographs import PEOPLE, read_photograph
-from rtpose.pose import FloatArray, Frame, Image
+from rtpose.pose import Detections, FloatArray, Frame, Image
 from training.bystanders import silhouettes
 
 SURE, UNSURE = 0.35, 0.1
@@ -110,7 +110,7 @@ def ours(
     """Ids of `rtpose.follow`; the pose network runs only for boxes not in `found`."""
     boxes, scores, joints = next(iter(found.values()))
 
-    def detect(_: Picture) -> tuple[FloatArray, FloatArray]:
+    def detect(_: Picture) -> Detections:
         return boxes, scores
 
     def place(picture: Picture, where: FloatArray) -> FloatArray:

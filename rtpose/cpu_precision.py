@@ -31,9 +31,6 @@ class Verdict(Protocol):
     def holds(self) -> bool:
         """Whether they are."""
 
-    def to_dict(self) -> dict[str, float]:
-        """Its attributes."""
-
 
 V = TypeVar("V", bound=Verdict)
 
@@ -182,7 +179,7 @@ def ask_once(kind: type[V], file: str, question: Mapping[str, str], ask: Callabl
     if known is not None:
         return known
     found = ask()
-    keep("openvino", key, lambda made: (made / file).write_text(json.dumps(found.to_dict())))
+    keep("openvino", key, lambda made: (made / file).write_text(json.dumps(vars(found))))
     return found
 
 

@@ -5,15 +5,13 @@ Both on the device where the network is.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
 
 from rtpose.letterbox import Letterbox, boxes_to_image, clip_boxes, letterbox_image
-from rtpose.on_device import Picture, letterbox_frames, read_people, upload
-from rtpose.pose import FloatArray
+from rtpose.on_device import Picture, letterbox_frame, read_people, upload
+from rtpose.pose import Detections, FloatArray
 from rtpose.yolo import read_predictions, suppress_overlaps
 
 OVERLAP = 0.6
@@ -25,19 +23,14 @@ ultralytics' 0.7 leaves doubles on people in motion; its older 0.45 loses people
 LIMIT = 100
 """Most people in one picture; COCO's own limit."""
 
-Detections = tuple[FloatArray, FloatArray]
-"""Boxes (N, 4) float32 xyxy in pixels of the picture, counted from its edges and inside it, and
-scores (N,) float32 from 0 to 1, best first."""
 
-
-def to_input(images: Sequence[Picture], plan: Letterbox, device: str) -> Tensor:
-    """Pictures of one shape, wherever they are, as (B, *plan.size, 3) uint8 BGR on the device."""
+def to_input(image: Picture, plan: Letterbox, device: str) -> Tensor:
+    """A picture, wherever it is, as (1, *plan.size, 3) uint8 BGR on the device."""
     if device == "cpu":
-        host = [letterbox_image(np.asarray(image), plan) for image in images]
-        return torch.from_numpy(np.stack(host))
+        return torch.from_numpy(letterbox_image(np.asarray(image), plan))[None]
     # Resized where it is needed: the host has better things to do, and sends the frame but once.
-    frames = [image if isinstance(image, Tensor) else upload(image, device) for image in images]
-    return letterbox_frames(torch.stack(frames), plan)
+    frame = image if isinstance(image, Tensor) else upload(image, device)
+    return letterbox_frame(frame, plan)[None]
 
 
 def read_detections(raw: Tensor, plan: Letterbox, confidence: float, overlap: float) -> Detections:

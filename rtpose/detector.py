@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Protocol
@@ -13,13 +13,14 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from rtpose.detections import LIMIT, OVERLAP, Detections, read_detections, to_input
+from rtpose.detections import LIMIT, OVERLAP, read_detections, to_input
 from rtpose.errors import RtposeError, first_line
 from rtpose.letterbox import plan_letterbox
 from rtpose.offline import import_ultralytics
 from rtpose.on_device import Picture, own_stream
 from rtpose.openvino_model import why_no_openvino
 from rtpose.person_network import on_openvino, on_torch
+from rtpose.pose import Detections
 from rtpose.quantised import Range
 from rtpose.shipped import shipped_detector
 from rtpose.yolo import PersonNetwork, load_model
@@ -46,21 +47,11 @@ class Detector(Protocol):
     def __call__(
         self, image: Picture, *, confidence: float | None = None, overlap: float | None = None
     ) -> Detections:
-        """Find the people in one picture; see `detect`."""
-        return self.detect([image], confidence=confidence, overlap=overlap)[0]
-
-    def detect(
-        self,
-        images: Sequence[Picture],
-        *,
-        confidence: float | None = None,
-        overlap: float | None = None,
-    ) -> list[Detections]:
-        """Find the people in each of several pictures.
+        """Find the people in one picture.
 
         Parameters
         ----------
-        images : sequence of (H, W, 3) uint8 BGR
+        image : (H, W, 3) uint8 BGR
             On the host or on the detector's device.
         confidence : float, optional
             Least score; None is the detector's own.
@@ -75,6 +66,7 @@ def load_detector(
     device: str = "cpu",
     size: int | None = None,
     *,
+    confidence: float | None = None,
     engine: str | None = None,
     precision: str | None = None,
     threads: int | None = None,
@@ -92,6 +84,8 @@ def load_detector(
     size : int, optional
         Longer side, in pixels, that pictures are scaled to; a multiple of 32. None is what the
         detector was made for (640 for ultralytics' own).
+    confidence : float, optional
+        Least score of a person, 0 to 1; None is what the detector was made for.
     engine : {"openvino", "torch"}, optional
         None is OpenVINO on the CPU, or torch where OpenVINO does not run, which is said, and
         torch elsewhere. Only for our detectors.
@@ -116,13 +110,13 @@ def load_detector(
     if path.suffix != ".safetensors":
         if engine is not None or precision is not None:
             raise RtposeError(f"{path}: engine and precision can be chosen for our detectors only")
-        return UltralyticsDetector(path, device, size or 640)
+        return UltralyticsDetector(path, device, size or 640, confidence)
     model, info = load_model(path)
     return PersonDetector(
         model,
         device,
         size or info.size,
-        confidence=info.confidence,
+        confidence=info.confidence if confidence is None else confidence,
         ranges=info.ranges,
         engine=engine,
         precision=precision,
@@ -176,25 +170,17 @@ class PersonDetector(Detector):
         self.size = size
         self.confidence = confidence
 
-    def detect(
-        self,
-        images: Sequence[Picture],
-        *,
-        confidence: float | None = None,
-        overlap: float | None = None,
-    ) -> list[Detections]:
-        """Find the people in several pictures, in one go where they have the same shape."""
+    def __call__(
+        self, image: Picture, *, confidence: float | None = None, overlap: float | None = None
+    ) -> Detections:
+        """See `Detector`."""
         confidence = self.confidence if confidence is None else confidence
         overlap = OVERLAP if overlap is None else overlap
-        if len({image.shape for image in images}) > 1:
-            return [self(image, confidence=confidence, overlap=overlap) for image in images]
-        if not images:
-            return []
-        height, width = images[0].shape[:2]
+        height, width = image.shape[:2]
         plan = plan_letterbox(height, width, self.size)
         with torch.inference_mode(), own_stream(self.device):
-            raw = self._predict(to_input(images, plan, self.device))
-            return [read_detections(one, plan, confidence, overlap) for one in raw]
+            (raw,) = self._predict(to_input(image, plan, self.device))
+            return read_detections(raw, plan, confidence, overlap)
 
 
 class UltralyticsDetector(Detector):
@@ -204,13 +190,13 @@ class UltralyticsDetector(Detector):
     ----------
     path : Path
         An existing model file.
-    device, size
+    device, size, confidence
         See `load_detector`.
     """
 
     precision = "fp32"
 
-    def __init__(self, path: Path, device: str, size: int) -> None:
+    def __init__(self, path: Path, device: str, size: int, confidence: float | None = None) -> None:
         ultralytics = import_ultralytics()
         try:
             self._model: Any = ultralytics.YOLO(str(path))
@@ -223,32 +209,25 @@ class UltralyticsDetector(Detector):
         self.name = path.name
         self.device = device
         self.size = size
-        self.confidence = 0.25  # ultralytics' own
+        self.confidence = 0.25 if confidence is None else confidence  # ultralytics' own
 
-    def detect(
-        self,
-        images: Sequence[Picture],
-        *,
-        confidence: float | None = None,
-        overlap: float | None = None,
-    ) -> list[Detections]:
-        """Find the people in several pictures, one after the other."""
-        found = []
-        for image in images:
-            result = self._model.predict(
-                image.cpu().numpy() if isinstance(image, Tensor) else image,
-                imgsz=self.size,
-                conf=self.confidence if confidence is None else confidence,
-                iou=OVERLAP if overlap is None else overlap,
-                classes=self._classes,
-                max_det=LIMIT,
-                device=self.device,
-                verbose=False,
-                save=False,
-            )[0].boxes
-            boxes = result.xyxy.cpu().numpy().astype(np.float32).reshape(-1, 4)
-            found.append((boxes, result.conf.cpu().numpy().astype(np.float32)))
-        return found
+    def __call__(
+        self, image: Picture, *, confidence: float | None = None, overlap: float | None = None
+    ) -> Detections:
+        """See `Detector`."""
+        found = self._model.predict(
+            image.cpu().numpy() if isinstance(image, Tensor) else image,
+            imgsz=self.size,
+            conf=self.confidence if confidence is None else confidence,
+            iou=OVERLAP if overlap is None else overlap,
+            classes=self._classes,
+            max_det=LIMIT,
+            device=self.device,
+            verbose=False,
+            save=False,
+        )[0].boxes
+        boxes = found.xyxy.cpu().numpy().astype(np.float32).reshape(-1, 4)
+        return boxes, found.conf.cpu().numpy().astype(np.float32)
 
 
 def _default_engine(device: str) -> str:

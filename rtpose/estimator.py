@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 import torch
@@ -18,11 +17,11 @@ from rtpose.engines.base import Engine
 from rtpose.engines.select import select_device, select_engine
 from rtpose.geometry import crop_squares, crop_to_frame, cut_crops, to_frame
 from rtpose.on_device import Picture, cut_squares, own_stream, upload
-from rtpose.pose import FloatArray, Image, Pose
+from rtpose.pose import Detections, FloatArray, Image, Pose, poses_of
 from rtpose.shipped import find_weights
 from rtpose.skeleton import Skeleton
 
-FindPeople = Callable[[Picture], tuple[FloatArray, FloatArray]]
+FindPeople = Callable[[Picture], Detections]
 """A detector: picture to boxes (N, 4) xyxy in pixels and scores (N,)."""
 
 
@@ -71,14 +70,8 @@ class Estimator:
         if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
             raise ValueError(f"expected a (H, W, 3) uint8 image, got {image.shape} {image.dtype}")
         picture = self.upload(image)
-        boxes, scores = self.detector(picture)
-        joints = self.place_joints(picture, boxes)
-        return settle_poses(
-            tuple(
-                Pose(box, float(score), points)
-                for box, score, points in zip(boxes, scores, joints, strict=True)
-            )
-        )
+        found = self.detector(picture)
+        return settle_poses(poses_of(found, self.place_joints(picture, found[0])))
 
     def upload(self, image: Image) -> Picture:
         """The picture where detector and engine compute: in the GPU's memory, or as it is.
@@ -171,10 +164,12 @@ def load_estimator(
     """
     device = select_device(device)
     checkpoint = load_checkpoint(find_weights(model))
-    find_people = load_detector(detector, device, detect_size, threads=stage_threads)
+    find_people = load_detector(
+        detector, device, detect_size, confidence=confidence, threads=stage_threads
+    )
     selection = select_engine(engine, checkpoint, device, flip_test, stage_threads)
     return Estimator(
-        partial(find_people, confidence=confidence),
+        find_people,
         selection.engine,
         checkpoint.skeleton,
         checkpoint.calibration,

@@ -18,10 +18,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtpose.claims import settle_poses
-from rtpose.estimator import FindPeople
+from rtpose.estimator import Estimator, FindPeople
 from rtpose.geometry import box_iou
 from rtpose.on_device import Picture
-from rtpose.pose import FloatArray, Frame, FrameResult, Image, Pose
+from rtpose.pose import Detections, FloatArray, Frame, FrameResult, Image, Pose, poses_of
+from rtpose.smoothing import Smoother
 from rtpose.tracker import Tracker
 
 Upload = Callable[[Image], Picture]
@@ -63,7 +64,28 @@ class Look:
 
     frame: Frame
     picture: Picture
-    found: tuple[FloatArray, FloatArray] | None
+    found: Detections | None
+
+
+def new_follower(estimator: Estimator, detect_every: int = 1, *, smooth: bool = True) -> Follower:
+    """Frames of one source to people with ids, of whom none has been seen yet.
+
+    Parameters
+    ----------
+    estimator : Estimator
+        Finds the people and their joints.
+    detect_every : int
+        See `Follower`.
+    smooth : bool
+        Whether joints are smoothed over time.
+    """
+    return Follower(
+        estimator.detector,
+        estimator.place_joints,
+        upload=estimator.upload,
+        detect_every=detect_every,
+        smooth=Smoother().update if smooth else None,
+    )
 
 
 class Follower:
@@ -140,7 +162,7 @@ class Follower:
         poses = self._follow(frame, picture) if found is None else None
         detected = poses is None
         if poses is None:
-            poses = self._pose(picture, *(found or self._find(picture)))
+            poses = self._pose(picture, found or self._find(picture))
         poses = self._tracker.update(poses, frame.time_s)
         self._remember(frame, poses, detected)
         # not before: where people cross, what each of them might be is what tells them apart
@@ -149,16 +171,12 @@ class Follower:
             poses = self._smooth(poses, frame.time_s)
         return FrameResult(frame, poses)
 
-    def _find(self, picture: Picture) -> tuple[FloatArray, FloatArray]:
+    def _find(self, picture: Picture) -> Detections:
         with self._detector_free:
             return self._detect(picture)
 
-    def _pose(self, picture: Picture, boxes: FloatArray, scores: FloatArray) -> tuple[Pose, ...]:
-        joints = self._place_joints(picture, boxes)
-        return tuple(
-            Pose(box, float(score), points)
-            for box, score, points in zip(boxes, scores, joints, strict=True)
-        )
+    def _pose(self, picture: Picture, found: Detections) -> tuple[Pose, ...]:
+        return poses_of(found, self._place_joints(picture, found[0]))
 
     def _follow(self, frame: Frame, picture: Picture) -> tuple[Pose, ...] | None:
         """Everyone of the last frame, or None if that takes the detector."""

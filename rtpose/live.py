@@ -155,9 +155,7 @@ class Session:
                 self._recorder.start()
                 return
             with self._recording():
-                path = self._recorder.stop()
-                if path is not None:
-                    log.warning("recorded %s", path)
+                self._recorder.stop()
         elif action is Action.SNAPSHOT and self._last is not None:
             try:
                 log.warning("saved %s", save_snapshot(self._last.frame.image))

@@ -63,16 +63,14 @@ def upload(image: Image, device: str) -> Tensor:
         return there
 
 
-def letterbox_frames(frames: Tensor, plan: Letterbox) -> Tensor:
-    """Resize and pad frames (B, H, W, 3) uint8 to (B, *plan.size, 3) uint8."""
-    pixels = frames.permute(0, 3, 1, 2).float()
+def letterbox_frame(frame: Tensor, plan: Letterbox) -> Tensor:
+    """Resize and pad a frame (H, W, 3) uint8 to (*plan.size, 3) uint8."""
+    pixels = frame.permute(2, 0, 1)[None].float()
     scaled = functional.interpolate(pixels, plan.scaled, mode="bilinear", align_corners=False)
-    out = torch.full(
-        (len(frames), *plan.size, 3), PAD_VALUE, dtype=torch.uint8, device=frames.device
-    )
+    out = torch.full((*plan.size, 3), PAD_VALUE, dtype=torch.uint8, device=frame.device)
     top, left = plan.offset
-    inner = out[:, top : top + plan.scaled[0], left : left + plan.scaled[1]]
-    inner.copy_(scaled.permute(0, 2, 3, 1).round().clamp(0, 255))
+    inner = out[top : top + plan.scaled[0], left : left + plan.scaled[1]]
+    inner.copy_(scaled[0].permute(1, 2, 0).round().clamp(0, 255))
     return out
 
 

@@ -24,11 +24,12 @@ from rtpose.cpu_precision import (
     time_precisions,
 )
 from rtpose.cuda_graph import CudaGraph
-from rtpose.detections import OVERLAP, Detections, read_detections, to_input
+from rtpose.detections import OVERLAP, read_detections, to_input
 from rtpose.errors import RtposeError, first_line
 from rtpose.letterbox import plan_letterbox
 from rtpose.openvino_model import compile_for_cpu, convert
 from rtpose.photographs import photographed_people
+from rtpose.pose import Detections
 from rtpose.quantised import Range, quantise
 from rtpose.same_people import Agreement, compare_people
 from rtpose.yolo import PersonNetwork
@@ -186,7 +187,7 @@ def _compare(exact: Predict, other: Predict) -> Agreement:
     for image, _ in photographed_people():
         height, width = image.shape[:2]
         plan = plan_letterbox(height, width, _CHECKED_AT)
-        pictures = to_input([image], plan, "cpu")
+        pictures = to_input(image, plan, "cpu")
         for predict, people in zip((exact, other), found, strict=True):
             (raw,) = predict(pictures)
             finite = finite and bool(torch.isfinite(raw).all())

@@ -12,6 +12,10 @@ Image = NDArray[np.uint8]
 
 FloatArray = NDArray[np.float32]
 
+Detections = tuple[FloatArray, FloatArray]
+"""People found in a picture: boxes (N, 4) float32 xyxy in pixels, counted from its edges and inside
+it, and scores (N,) float32 from 0 to 1, best first."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Frame:
@@ -61,6 +65,13 @@ class Pose:
     score: float
     joints: FloatArray
     id: int | None = None
+
+
+def poses_of(found: Detections, joints: FloatArray) -> tuple[Pose, ...]:
+    """People as they were found, with their joints (N, K, 3)."""
+    return tuple(
+        Pose(box, float(score), points) for box, score, points in zip(*found, joints, strict=True)
+    )
 
 
 @dataclass(frozen=True, slots=True, eq=False)

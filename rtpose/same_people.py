@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
 from rtpose.geometry import box_iou
-from rtpose.pose import FloatArray
+from rtpose.pose import Detections
 
 RECIPE = "1"
 """Part of the key of every verdict that is kept: to be raised when what is asked, what is tolerated
@@ -22,10 +22,6 @@ LEAST_OVERLAP = 0.8
 MOST_APART = 0.15
 """What is tolerated for each person. The shipped detector in 8 bits overlaps by 0.95 and scores
 0.06 apart at worst; what is broken has little in common with the right boxes and scores."""
-
-Found = tuple[FloatArray, FloatArray]
-"""Boxes (N, 4) and scores (N,) of one picture, down to scores that `SURE` and `MOST_APART` leave
-room for."""
 
 
 @dataclass(frozen=True)
@@ -62,18 +58,16 @@ class Agreement:
             f"scores at most {self.apart:.2f} apart"
         )
 
-    def to_dict(self) -> dict[str, float]:
-        """For a JSON file; given to the class by name it is this again."""
-        return asdict(self)
 
-
-def compare_people(ours: Sequence[Found], theirs: Sequence[Found], *, finite: bool) -> Agreement:
+def compare_people(
+    ours: Sequence[Detections], theirs: Sequence[Detections], *, finite: bool
+) -> Agreement:
     """Compare what two detectors find in the same pictures.
 
     Parameters
     ----------
-    ours, theirs : sequence of Found
-        One for each picture.
+    ours, theirs : sequence of Detections
+        One for each picture, down to scores that `SURE` and `MOST_APART` leave room for.
     finite : bool
         Whether all that these come from is.
     """

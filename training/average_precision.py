@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rtpose.geometry import box_iou
-from rtpose.pose import FloatArray
+from rtpose.pose import Detections, FloatArray
 
 IOU_THRESHOLDS = np.arange(50, 100, 5) / 100
 """COCO's ten overlaps, 0.50 to 0.95."""
@@ -38,9 +38,7 @@ class DetectionScores:
     recall: float
 
 
-def score_detections(
-    truths: list[FloatArray], found: list[tuple[FloatArray, FloatArray]]
-) -> DetectionScores:
+def score_detections(truths: list[FloatArray], found: list[Detections]) -> DetectionScores:
     """Compare detections with the truth, by COCO's protocol.
 
     In each picture the best-scored detections go first and each takes the free person it overlaps

@@ -35,7 +35,7 @@ from rtpose.metrics import (
 )
 from rtpose.on_device import Picture
 from rtpose.pictures import read_picture
-from rtpose.pose import FloatArray, Image
+from rtpose.pose import Detections, FloatArray, Image
 from rtpose.skeleton import Skeleton
 
 LIMB_JOINTS = tuple(
@@ -419,6 +419,6 @@ def _only(
     return labelled & keep
 
 
-def no_detector(image: Picture) -> tuple[FloatArray, FloatArray]:
+def no_detector(image: Picture) -> Detections:
     """Stand in for the detector where boxes are given: it is never asked."""
     raise NotImplementedError("evaluation gives the boxes")

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from rtpose.errors import RtposeError
-from rtpose.pose import FloatArray, Image
+from rtpose.pose import Detections, FloatArray, Image
 
 SIZE = (1280, 720)
 """Width and height of the pictures."""
@@ -25,9 +25,7 @@ Person = tuple[Image, FloatArray]
 """A picture of one person and the person's box (4,) in it."""
 
 
-def cut_people(
-    images: Sequence[Image], detector: Callable[[Image], tuple[FloatArray, FloatArray]]
-) -> list[Person]:
+def cut_people(images: Sequence[Image], detector: Callable[[Image], Detections]) -> list[Person]:
     """Everybody of a decent size in some pictures.
 
     Raises

@@ -30,8 +30,7 @@ def describe() -> dict[str, str]:
 def described(model: str, estimator: Estimator, flip_test: bool) -> dict[str, str]:
     """What of an estimator its speed and its scores depend on."""
     engine = estimator.engine
-    # load_estimator ties the confidence to its detector
-    find = getattr(estimator.detector, "func", estimator.detector)
+    find = estimator.detector
     about = {
         "pose": f"{model} at {engine.input_size} px by {engine.name} {engine.precision} "
         f"on {engine.device}{', flip test' if flip_test else ''}"

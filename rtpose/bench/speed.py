@@ -25,13 +25,12 @@ from rtpose.bench.measured import Measured, Percentiles, measured
 from rtpose.claims import settle_poses
 from rtpose.draw import draw_poses
 from rtpose.estimator import Estimator
-from rtpose.follow import Follower
+from rtpose.follow import new_follower
 from rtpose.geometry import crop_squares
 from rtpose.media.sinks import VideoWriter
 from rtpose.media.sources import VideoFile
 from rtpose.on_device import Picture, own_stream
-from rtpose.pose import FloatArray, Frame, FrameResult, Image, Pose
-from rtpose.smoothing import Smoother
+from rtpose.pose import Detections, FloatArray, Frame, FrameResult, Image, poses_of
 from rtpose.stream import every_frame
 from rtpose.tracker import Tracker
 
@@ -53,13 +52,7 @@ Follow = Callable[[Iterable[Frame], Estimator], Iterator[FrameResult]]
 def _follow(
     frames: Iterable[Frame], estimator: Estimator, detect_every: int
 ) -> Iterator[FrameResult]:
-    follower = Follower(
-        estimator.detector,
-        estimator.place_joints,
-        upload=estimator.upload,
-        detect_every=detect_every,
-        smooth=Smoother().update,
-    )
+    follower = new_follower(estimator, detect_every)
     return every_frame(frames, follower.look, follower.place)
 
 
@@ -281,7 +274,7 @@ def time_stages(
             joints, between = _place_joints(estimator, picture, boxes, clock)
             marks += between
             poses = tracker.update(
-                [Pose(b, float(s), j) for b, s, j in zip(boxes, scores, joints, strict=True)],
+                poses_of((boxes, scores), joints),
                 frame.time_s,
             )
             poses = settle_poses(poses)
@@ -367,7 +360,7 @@ def _crowds(estimator: Estimator, clip: Path) -> list[tuple[int, int, Image, Est
 def _with_known_boxes(estimator: Estimator, boxes: FloatArray) -> Estimator:
     """Takes the detector's time, but answers with given boxes: their number is what it is about."""
 
-    def detector(image: Picture) -> tuple[FloatArray, FloatArray]:
+    def detector(image: Picture) -> Detections:
         estimator.detector(image)
         return boxes, np.ones(len(boxes), np.float32)
 

@@ -11,10 +11,9 @@ from rtpose.commands.options import Settings
 from rtpose.commands.terminal import console
 from rtpose.draw import draw_poses
 from rtpose.estimator import Estimator, load_estimator
-from rtpose.follow import Follower
+from rtpose.follow import Follower, new_follower
 from rtpose.pose import FrameResult
 from rtpose.skeleton import Skeleton, find_skeleton
-from rtpose.smoothing import Smoother
 
 
 @dataclass(frozen=True)
@@ -45,13 +44,8 @@ class Setup:
 
     def new_follower(self) -> Follower:
         """Frames of one source to people with ids, of whom none has been seen yet."""
-        return Follower(
-            self.estimator.detector,
-            self.estimator.place_joints,
-            upload=self.estimator.upload,
-            detect_every=self.settings.detect_every,
-            smooth=Smoother().update if self.settings.smooth else None,
-        )
+        settings = self.settings
+        return new_follower(self.estimator, settings.detect_every, smooth=settings.smooth)
 
     def draw(self, result: FrameResult) -> None:
         """Draw the people into their frame, in place."""

@@ -34,7 +34,6 @@ from rtpose.errors import RtposeError
 if TYPE_CHECKING:
     from rtpose.media.browser import Listener
     from rtpose.media.cameras import Camera
-    from rtpose.media.recording import Recorder
     from rtpose.media.view import View
     from rtpose.skeleton import Skeleton
 
@@ -163,7 +162,6 @@ def webcam(
             tell=lambda hud: status.update(status_line(hud)),
         )
         stop = stack.enter_context(ctrl_c())
-        stack.callback(_name_recordings, recorder)  # whatever ends it
         # called before Ctrl-C means again what it meant
         stack.callback(recorder.stop)
         if saver:
@@ -202,11 +200,6 @@ def _describe(camera: Camera, size: tuple[int, int] | None, fps: float | None) -
         asked.append(f"{fps:g} fps")
     wish = f" ({', '.join(asked)} was asked for)" if asked else ""
     return f"{camera.name}: {', '.join(given)}{wish}"
-
-
-def _name_recordings(recorder: Recorder) -> None:
-    for path in recorder.finished:
-        console.print(f"recorded {path}", markup=False)
 
 
 def _choose_view(choice: ViewChoice) -> ViewChoice:

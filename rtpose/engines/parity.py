@@ -8,7 +8,7 @@ accuracy: what a precision costs on labelled people is measured with `rtpose ben
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -75,10 +75,6 @@ class Parity:
             f"{self.joints} joints, {100 * self.same:.0f} % within {TOLERANCE_PX} px, "
             f"mean {self.apart_px:.2f} px and at most {self.farthest_px:.1f} px apart"
         )
-
-    def to_dict(self) -> dict[str, float]:
-        """For a JSON file; given to the class by name it is this again."""
-        return asdict(self)
 
 
 def compare(reference: Tensor, heatmaps: Tensor) -> Parity:

@@ -278,7 +278,7 @@ def _why_unbuilt(error: Exception, heard: list[BaseException], device: torch.dev
 
 
 def _write(folder: Path, built: Built) -> None:
-    (folder / _VERDICT).write_text(json.dumps(built.found.to_dict()))
+    (folder / _VERDICT).write_text(json.dumps(vars(built.found)))
     (folder / _ENGINE).write_bytes(built.serialized)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,8 @@ from rtpose.pictures import write_picture
 from rtpose.pose import Frame, FrameResult, Image
 from rtpose.targets import unused
 
+log = logging.getLogger(__name__)
+
 _CLOCK = Fraction(1, 90_000)
 """MPEG's clock, fine enough for frames that come when they come."""
 
@@ -28,8 +31,8 @@ than 6.6 hours in one file."""
 class Recorder:
     """Writes videos of what is shown, each frame at the time it was captured.
 
-    Where a recording cannot go on, as on a full disk, it ends, and what there is of it is kept. One
-    of more than four hours goes on in the next file.
+    Those that are complete are said on the log. Where a recording cannot go on, as on a full disk,
+    it ends, and what there is of it is kept. One of more than four hours goes on in the next file.
 
     Parameters
     ----------
@@ -47,8 +50,6 @@ class Recorder:
     ----------
     wanted : bool
         Whether recording is on.
-    finished : list of Path
-        Recordings that are complete.
 
     Raises
     ------
@@ -66,7 +67,6 @@ class Recorder:
     ) -> None:
         if path is not None:
             check_video_target(path, overwrite, source)
-        self.finished: list[Path] = []
         self._begun = 0
         self._path = path
         self._overwrite = overwrite
@@ -105,11 +105,10 @@ class Recorder:
             writer, self._writer = self._writer, None
             if writer is None:
                 raise
-            writer.keep()
-            raise RtposeError(f"{error} {writer.path} holds what was written before") from error
+            raise writer.break_off(error) from error
 
-    def stop(self) -> Path | None:
-        """Finish the recording and say where it is; None if nothing was recorded.
+    def stop(self) -> None:
+        """Finish the recording; nothing if there is none.
 
         Raises
         ------
@@ -117,13 +116,13 @@ class Recorder:
             If the file cannot be written to its end; what there is of it is kept.
         """
         self.wanted = False
-        return None if self._writer is None else self._finish(self._writer)
+        if self._writer is not None:
+            self._finish(self._writer)
 
-    def _finish(self, writer: VideoWriter) -> Path:
+    def _finish(self, writer: VideoWriter) -> None:
         self._writer = None
         writer.close()
-        self.finished.append(writer.path)
-        return writer.path
+        log.warning("recorded %s", writer.path)
 
     def _begin(self, frame: Frame) -> VideoWriter:
         height, width = frame.image.shape[:2]

@@ -260,6 +260,13 @@ class VideoWriter:
             if self._partial.exists():
                 self.path = settle(self._partial, self.path, self._overwrite)
 
+    def break_off(self, error: RtposeError) -> RtposeError:
+        """Keep what there is, and say so with what went wrong."""
+        self.keep()
+        if not self.path.exists():
+            return error
+        return RtposeError(f"{error} {self.path} holds what was written before")
+
     def _release(self) -> None:
         self._open = False
         if self._audio:
@@ -279,10 +286,10 @@ class VideoWriter:
             self.close(interrupted=kind is not None)
         elif not self._crash_safe:
             self.abort()
+        elif isinstance(error, RtposeError):
+            raise self.break_off(error) from error
         else:
             self.keep()
-            if isinstance(error, RtposeError) and self.path.exists():
-                raise RtposeError(f"{error} {self.path} holds what was written before") from error
 
     def _ticks(self, time_s: float) -> int:
         """Turn seconds into ticks of the written clock."""

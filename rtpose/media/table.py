@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import logging
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,7 +20,9 @@ from rtpose.errors import RtposeError
 from rtpose.media.lines import LineFile
 from rtpose.pose import FrameResult
 from rtpose.skeleton import Skeleton
-from rtpose.targets import partial_path
+from rtpose.targets import partial_path, settle
+
+log = logging.getLogger(__name__)
 
 Row = list[str | int | float | None]
 
@@ -168,8 +171,7 @@ class ParquetWriter:
         Raises
         ------
         RtposeError
-            If it cannot be written to its end, nothing is left of it then; or if another file
-            has got its name.
+            If it cannot be written to its end; nothing is left of it then.
         """
         if not self._open:
             return
@@ -178,12 +180,10 @@ class ParquetWriter:
             self._file.close()
             self._stream.close()
         self._open = False
-        if self._path.exists() and not self._overwrite:
-            raise RtposeError(
-                f"{self._path} came to be meanwhile; the joints are in {self._partial}"
-            )
         with self._whole_or_nothing():
-            self._partial.replace(self._path)
+            final = settle(self._partial, self._path, self._overwrite)
+        if final != self._path:
+            log.warning("%s came to be meanwhile; the joints are in %s", self._path, final)
 
     def _flush(self) -> None:
         from pyarrow import Table, array

@@ -72,17 +72,6 @@ def test_takes_any_shape(detector, shape):
     assert (boxes <= [shape[1], shape[0]] * 2).all()
 
 
-def test_several_pictures_at_once_are_as_one_by_one(detector, pictures):
-    same = [pictures["bus"], pictures["bus"][:, ::-1], np.zeros_like(pictures["bus"])]
-    mixed = [pictures["bus"], pictures["zidane"]]
-    for batch in (same, mixed):
-        for (boxes, scores), image in zip(detector.detect(batch), batch, strict=True):
-            alone, alone_scores = detector(image)
-            np.testing.assert_allclose(boxes, alone, atol=2)
-            np.testing.assert_allclose(scores, alone_scores, atol=0.02)
-    assert detector.detect([]) == []
-
-
 def test_confidence_and_overlap_mean_what_they_say(detector, pictures):
     image = pictures["bus"]
     assert (detector(image, confidence=0.6)[1] >= 0.6).all()

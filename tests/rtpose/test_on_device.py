@@ -17,7 +17,7 @@ from rtpose.engines.eager import EagerEngine
 from rtpose.estimator import Estimator
 from rtpose.geometry import box_iou, crop_squares, cut_crops
 from rtpose.letterbox import letterbox_image, plan_letterbox
-from rtpose.on_device import cut_squares, letterbox_frames, own_stream, read_people, upload
+from rtpose.on_device import cut_squares, letterbox_frame, own_stream, read_people, upload
 from rtpose.photographs import photographed_people
 from rtpose.pose import Image
 from rtpose.shipped import find_weights, shipped_detector
@@ -77,7 +77,7 @@ def test_letterbox_is_that_of_opencv(shape: tuple[int, int], bus: Image):
     image = np.ascontiguousarray(bus[: shape[0], : shape[1]])
     plan = plan_letterbox(*image.shape[:2], 416)
     host = letterbox_image(image, plan).astype(int)
-    device = letterbox_frames(torch.from_numpy(image)[None], plan)[0].numpy().astype(int)
+    device = letterbox_frame(torch.from_numpy(image), plan).numpy().astype(int)
     assert host.shape == device.shape
     assert np.abs(host - device).max() <= 1
 

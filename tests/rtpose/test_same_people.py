@@ -3,7 +3,8 @@ import json
 import numpy as np
 import pytest
 
-from rtpose.same_people import Agreement, Found, compare_people
+from rtpose.pose import Detections
+from rtpose.same_people import Agreement, compare_people
 
 BOXES = np.array([[10, 10, 110, 210], [300, 10, 400, 210], [10, 10, 50, 50]], np.float32)
 SCORES = np.array([0.9, 0.7, 0.4], np.float32)
@@ -35,7 +36,7 @@ def test_a_little_is_tolerated():
     ],
     ids=["nobody", "one less", "elsewhere", "less sure", "one more"],
 )
-def test_others_do_not_hold(other: Found):
+def test_others_do_not_hold(other: Detections):
     assert not compare_people([RIGHT], [other], finite=True).holds
     assert not compare_people([other], [RIGHT], finite=True).holds
 
@@ -47,5 +48,5 @@ def test_what_is_not_finite_never_holds():
 
 def test_the_record_can_be_read_back():
     found = Agreement(4, 0.9, 0.1, finite=True)
-    assert Agreement(**json.loads(json.dumps(found.to_dict()))) == found
+    assert Agreement(**json.loads(json.dumps(vars(found)))) == found
     assert str(found) == "4 boxes, overlap at least 0.90, scores at most 0.10 apart"

@@ -12,10 +12,9 @@ from protocol import Follow, Place, main
 from rtpose.commands.options import Settings
 from rtpose.commands.setup import load_networks
 from rtpose.estimator import Estimator
-from rtpose.follow import Follower
+from rtpose.follow import new_follower
 from rtpose.media.sources import VideoFile
 from rtpose.skeleton import COCO17
-from rtpose.smoothing import Smoother
 from rtpose.stream import STAGE_THREADS, every_frame
 
 
@@ -41,12 +40,7 @@ def follow(job: dict[str, Any]) -> Follow:
 
     def run(clip: Path, people: int) -> Iterator[int]:
         with VideoFile(clip) as file:
-            follower = Follower(
-                estimator.detector,
-                estimator.place_joints,
-                upload=estimator.upload,
-                smooth=Smoother().update,
-            )
+            follower = new_follower(estimator)
             for result in every_frame(file, follower.look, follower.place):
                 yield len(result.poses)
 

@@ -82,7 +82,9 @@ def test_a_verdict_of_other_words_is_damaged(
 ):
     asked += [RIGHT, RIGHT]
     with monkeypatch.context() as patch:
-        patch.setattr(Parity, "to_dict", lambda self: {"joints": 1, "farthest": 2.0})
+        patch.setattr(
+            cpu_precision, "vars", lambda _: {"joints": 1, "farthest": 2.0}, raising=False
+        )
         OpenVinoEngine(tiny)
     assert OpenVinoEngine(tiny).precision == "bf16"
     assert (

@@ -66,7 +66,7 @@ def test_a_network_that_is_sure_of_nothing_can_be_compared():
 
 def test_the_record_can_be_read_back():
     found = compare(peaks(30), peaks(31))
-    assert Parity(**json.loads(json.dumps(found.to_dict()))) == found
+    assert Parity(**json.loads(json.dumps(vars(found)))) == found
 
 
 def test_crops_show_people_and_their_mirror_images():
