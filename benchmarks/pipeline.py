@@ -117,7 +117,7 @@ def _command(clip: Path, *options: str) -> tuple[int, int, float]:
     command = [sys.executable, "-c", "from rtpose.cli import main; main()", "video"]
     done = subprocess.run(
         [*command, str(clip), "--overwrite", *options],
-        capture_output=True, text=True, check=True, env=None,
+        capture_output=True, text=True, check=True,
     )  # fmt: skip
     found = re.search(r"(\d+) frames, (\d+) people, ([\d.]+) fps", done.stderr)
     if found is None:

@@ -31,7 +31,6 @@ from training.parallel import Processes
 from training.store import STORE_SIDE, Store
 from training.train import build_network, train_step
 
-_RESULTS = Path(__file__).parent / "results"
 _PEOPLE = 512
 
 

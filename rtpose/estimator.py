@@ -15,7 +15,7 @@ from rtpose.decode import Refine, decode, parabola
 from rtpose.detector import load_detector
 from rtpose.engines.base import Engine
 from rtpose.engines.select import select_device, select_engine
-from rtpose.geometry import crop_squares, crop_to_frame, cut_crops, to_frame
+from rtpose.geometry import crop_squares, cut_crops, to_frame
 from rtpose.on_device import Picture, cut_squares, own_stream, upload
 from rtpose.pose import Detections, FloatArray, Image, Pose, poses_of
 from rtpose.shipped import find_weights
@@ -119,7 +119,7 @@ class Estimator:
         found = decode(heatmaps, refine)
         found[..., 2] = self.calibration(found[..., 2])
         joints: FloatArray = found.cpu().numpy()
-        joints[..., :2] = to_frame(joints[..., :2], crop_to_frame(squares, self.engine.input_size))
+        joints[..., :2] = to_frame(joints[..., :2], squares, self.engine.input_size)
         return joints
 
 

@@ -23,7 +23,7 @@ from rtpose.geometry import box_iou
 from rtpose.on_device import Picture
 from rtpose.pose import Detections, FloatArray, Frame, FrameResult, Image, Pose, poses_of
 from rtpose.smoothing import Smoother
-from rtpose.tracker import Tracker
+from rtpose.tracker import SURE, Tracker
 
 Upload = Callable[[Image], Picture]
 """A frame's picture to where the networks take it from, complete when it returns."""
@@ -37,9 +37,6 @@ Smooth = Callable[[tuple[Pose, ...], float], tuple[Pose, ...]]
 NEWCOMER_S = 0.5
 """Longest time in seconds without the detector: whoever comes in is found at the first frame after
 it, at any frame rate."""
-
-_SURE = 0.2
-"""Joints below it say nothing about where a person is."""
 
 _MARGIN = 0.02
 """What a detector's box has around the outermost joints at least, in parts of its longer side."""
@@ -228,7 +225,7 @@ class _Known:
 
 def _around(joints: FloatArray) -> FloatArray:
     """Box (4,) around the sure joints (K, 3); turned inside out if there are less than four."""
-    sure = joints[joints[:, 2] >= _SURE, :2]
+    sure = joints[joints[:, 2] >= SURE, :2]
     if len(sure) < 4:
         return np.array([np.inf, np.inf, -np.inf, -np.inf], np.float32)
     low, high = sure.min(0) + 0.5, sure.max(0) + 0.5  # boxes count from pixels' edges
@@ -248,7 +245,7 @@ def _box_with(box: FloatArray, joints: FloatArray, image: Image) -> FloatArray:
 
 def _shift(before: FloatArray, now: FloatArray) -> FloatArray:
     """Pixels (2,) that the joints sure in both have moved; one limb alone moves nobody."""
-    both = (before[:, 2] >= _SURE) & (now[:, 2] >= _SURE)
+    both = (before[:, 2] >= SURE) & (now[:, 2] >= SURE)
     if not both.any():
         return np.zeros(2, np.float32)
     return np.asarray(np.median(now[both, :2] - before[both, :2], axis=0), np.float32)

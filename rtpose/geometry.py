@@ -159,21 +159,23 @@ def to_crops(points: FloatArray, squares: FloatArray, size: int) -> FloatArray:
     return moved.astype(np.float32)
 
 
-def to_frame(points: FloatArray, maps: FloatArray) -> FloatArray:
-    """Carry points of crops into the frame.
+def to_frame(points: FloatArray, squares: FloatArray, size: int) -> FloatArray:
+    """Carry points of crops into the frame; see `to_crops`, which takes them there.
 
     Parameters
     ----------
     points : (N, K, 2) float32
         x, y in pixels of the N crops.
-    maps : (N, 2, 3) float32
+    squares, size
+        Where they were cut, and to what size.
 
     Returns
     -------
     (N, K, 2) float32
     """
-    moved: FloatArray = np.einsum("nij,nkj->nki", maps[:, :, :2], points) + maps[:, None, :, 2]
-    return moved
+    zoom = squares[:, None, 2:] / size
+    moved = (points + 0.5) * zoom + squares[:, None, :2] - 0.5
+    return moved.astype(np.float32)
 
 
 def box_iou(first: FloatArray, second: FloatArray) -> FloatArray:

@@ -48,7 +48,7 @@ class HeatmapNetwork(nn.Module):
     def logits(self, crops: Tensor) -> Tensor:
         """The part that may be computed in few bits: (N or, with flip test, 2N, K, S/4, S/4)."""
         if self.mirror_order is not None:
-            crops = torch.cat([crops, flip_pixels(crops)])
+            crops = torch.cat([crops, crops.flip(-1)])
         return self.network.every_stack(crops)[-1]
 
     def finish(self, logits: Tensor) -> Tensor:
@@ -63,11 +63,6 @@ class HeatmapNetwork(nn.Module):
         # not chunk, which ONNX's converter cannot read where the number of crops is open
         both = heatmaps.view(2, -1, *heatmaps.shape[1:])
         return merge_flipped(both[0], both[1], self.mirror_order)
-
-
-def flip_pixels(crops: Tensor) -> Tensor:
-    """Mirror images of crops, (N, 3, S, S)."""
-    return crops.flip(-1)
 
 
 def merge_flipped(heatmaps: Tensor, of_flipped: Tensor, flip: Sequence[int] | Tensor) -> Tensor:

@@ -60,8 +60,8 @@ class _Track:
 MAX_GAP_S = 1.0
 """Longest time that somebody who is not seen keeps the number."""
 
-_MIN_JOINT_SCORE = 0.2
-"""Joints below it say nothing about where a person is."""
+SURE = 0.2
+"""Joints with a lower score say nothing about where a person is."""
 
 
 class Tracker:
@@ -111,7 +111,7 @@ class Tracker:
         alive = [t for t in self._tracks if time_s - t.last_s <= MAX_GAP_S]
         predicted = [_predict(track, time_s) for track in alive]
         order = _canonical_order(poses)
-        seen = [_observe(poses[i], _MIN_JOINT_SCORE) for i in order]
+        seen = [_observe(poses[i]) for i in order]
         matches = _match(predicted, seen)
 
         ids: list[int | None] = [None] * len(poses)
@@ -166,10 +166,10 @@ def _canonical_order(poses: Sequence[Pose]) -> list[int]:
     return sorted(usable, key=lambda i: (*poses[i].box.tolist(), poses[i].joints.tobytes()))
 
 
-def _observe(pose: Pose, min_joint_score: float) -> tuple[FloatArray, FloatArray]:
+def _observe(pose: Pose) -> tuple[FloatArray, FloatArray]:
     """Joints (K, 3) and box (4,) of a pose; joints that say nothing become 0 with score 0."""
     joints = pose.joints.astype(np.float64)
-    sure = np.isfinite(joints).all(1) & (joints[:, 2] >= min_joint_score)
+    sure = np.isfinite(joints).all(1) & (joints[:, 2] >= SURE)
     return np.where(sure[:, None], joints, 0.0), pose.box.astype(np.float64)
 
 

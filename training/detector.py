@@ -22,6 +22,7 @@ from rtpose.errors import RtposeError
 from rtpose.geometry import box_iou
 from rtpose.offline import import_ultralytics
 from rtpose.yolo import DetectorInfo, load_model, person_only, save_model, trim_yaml
+from training.average import update_average
 from training.average_precision import DetectionScores, score_detections
 from training.config import OptimiserConfig
 from training.detector_data import (
@@ -368,7 +369,7 @@ def fine_tune(
         nn.utils.clip_grad_norm_(model.parameters(), 10.0)
         optimizer.step()
         schedule.step()
-        average_into(average, model, step, config.ema)
+        update_average(average, model, config.ema, step)
         if step % LOG_EVERY == 0:
             rate = step / (time.monotonic() - began)
             # The loss comes as box, class and distance part, each times the number of pictures.
@@ -385,14 +386,6 @@ def blend_models(first: nn.Module, second: nn.Module, share: float) -> nn.Module
         for kept, other in zip(mixed.parameters(), second.parameters(), strict=True):
             kept.lerp_(other, share)
     return mixed
-
-
-@torch.no_grad()
-def average_into(average: nn.Module, model: nn.Module, step: int, ema: float) -> None:
-    """Move the averaged weights towards the model's; in the first steps more than `ema` says."""
-    decay = min(ema, step / (step + 10))
-    for kept, new in zip(average.parameters(), model.parameters(), strict=True):
-        kept.lerp_(new, 1 - decay)
 
 
 def rate_share(step: int, steps: int) -> float:

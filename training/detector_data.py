@@ -8,6 +8,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 from numpy.typing import NDArray
+from scipy.sparse.csgraph import connected_components
 
 from rtpose.datasets.coco import own_folder
 from rtpose.datasets.labels import read_json
@@ -128,13 +129,8 @@ def scene_numbers(hashes: list[NDArray[np.bool_]]) -> NDArray[np.int64]:
     bits = np.stack(hashes).astype(np.float32) * 2 - 1
     agree = np.maximum(bits[:, 0] @ bits[:, 0].T, bits[:, 0] @ bits[:, 1].T)
     near = (bits.shape[2] - agree) / 2 < DUPLICATE_BITS
-    near |= near.T
-    scenes = np.arange(len(bits))
-    while True:
-        lowest = np.where(near, scenes[None], len(bits)).min(axis=1)
-        if (lowest == scenes).all():
-            return np.unique(scenes, return_inverse=True)[1].astype(np.int64)
-        scenes = lowest
+    scenes: NDArray[np.int64] = connected_components(near, directed=False)[1].astype(np.int64)
+    return scenes
 
 
 def add_boxes(picture: LabelledPicture, boxes: FloatArray) -> LabelledPicture:

@@ -27,11 +27,11 @@ from rtpose.yolo import (
     load_model,
     save_model,
 )
+from training.average import update_average
 from training.detector import (
     LOG_EVERY,
     DetectorConfig,
     LessonConfig,
-    average_into,
     rate_share,
     split_pictures,
 )
@@ -161,7 +161,7 @@ def teach(
         for module in students[0].modules():
             if isinstance(module, QuantisedConv2d):
                 module.fit_steps()
-        average_into(average, model, step, config.ema)
+        update_average(average, model, config.ema, step)
         if step % LOG_EVERY == 0:
             rate = step / (time.monotonic() - began)
             log.info("step %d: int8 %.4f, float %.4f, %.2f steps/s", step, *losses, rate)

@@ -7,16 +7,17 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
+from itertools import islice
 
 import torch
 from torch import Tensor, nn
-from torch.optim.swa_utils import get_ema_multi_avg_fn, update_bn
+from torch.optim.swa_utils import update_bn
 
 from rtpose.checkpoint import Checkpoint
 from rtpose.errors import RtposeError
 from rtpose.network import STRIDE, Architecture, DCHourglass
 from rtpose.skeleton import BODY21, Skeleton, find_skeleton
+from training.average import update_average
 from training.batches import Batch, crops_reader, stream_batches
 from training.config import PhaseConfig, TrainConfig
 from training.losses import supervised_loss, target_maps
@@ -135,22 +136,6 @@ def evaluated_at(step: int, first: int, end: int) -> bool:
     least, most = EVALUATE_STEPS
     apart = min(max(math.ceil((end - first) / EVALUATIONS), least), most)
     return step == end or (step - first) % apart == 0
-
-
-@torch.no_grad()
-def update_average(average: nn.Module, network: nn.Module, decay: float, step: int) -> None:
-    """Move the averaged weights toward the network's; quickly at first, when they are poor."""
-    decay = min(decay, (1 + step) / (10 + step))
-    pairs = list(zip(_tensors(average), _tensors(network), strict=True))
-    # all at once: on a GPU a launch for each of hundreds would take as long as a step
-    means, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
-    get_ema_multi_avg_fn(decay)(means, values, step)  # type: ignore[no-untyped-call]
-    counts, newer = zip(*(pair for pair in pairs if not pair[0].is_floating_point()), strict=True)
-    torch._foreach_copy_(counts, newer)
-
-
-def _tensors(network: nn.Module) -> Iterator[Tensor]:
-    return chain(network.parameters(), network.buffers())
 
 
 def settle(average: DCHourglass, pictures: Iterator[Tensor]) -> DCHourglass:

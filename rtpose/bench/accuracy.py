@@ -19,7 +19,7 @@ from rtpose.engines.base import Engine
 from rtpose.errors import RtposeError
 from rtpose.estimator import Estimator
 from rtpose.geometry import crop_squares
-from rtpose.heatmaps import flip_pixels, merge_flipped
+from rtpose.heatmaps import merge_flipped
 from rtpose.metrics import (
     MPII_HEAD_SHARE,
     Comparison,
@@ -148,7 +148,7 @@ def predict_variants(people: People, pictures: Path, estimator: Estimator) -> di
     for image, rows in by_picture(people, pictures):
         squares = crop_squares(people.boxes[rows])
         crops = estimator.cut(image, squares)
-        plain, mirrored = estimator.predict(crops), estimator.predict(flip_pixels(crops))
+        plain, mirrored = estimator.predict(crops), estimator.predict(crops.flip(-1))
         with torch.inference_mode():
             merged = merge_flipped(plain, mirrored, estimator.skeleton.flip)
         for variant, found in joints.items():

@@ -8,6 +8,7 @@ from typing import Any
 from rtpose.bench.evaluation import Accuracy
 from rtpose.bench.speed import Speed
 from rtpose.errors import RtposeError
+from rtpose.targets import check_target
 
 
 def check_plot(path: Path) -> None:
@@ -16,13 +17,12 @@ def check_plot(path: Path) -> None:
     Raises
     ------
     RtposeError
-        If matplotlib is not installed, the folder is missing, or the suffix is no picture's.
+        If matplotlib is not installed, the file cannot be written, or the suffix is no picture's.
     """
     _figures()
     if path.suffix.lower() not in (".png", ".svg", ".pdf"):
         raise RtposeError(f"{path}: the name of a plot must end in .png, .svg or .pdf")
-    if not path.parent.is_dir():
-        raise RtposeError(f"{path.parent}: no such folder to write {path.name} into; make it first")
+    check_target(path, overwrite=True)
 
 
 def plot_stages(speed: Speed, title: str, path: Path) -> None:

@@ -9,7 +9,7 @@ import typer
 
 from rtpose.commands.options import OverwriteOption
 from rtpose.commands.terminal import console
-from rtpose.errors import RtposeError
+from rtpose.targets import check_target
 
 
 def export(
@@ -35,8 +35,7 @@ def export(
     suffixes = FORMATS[format].suffixes if format in FORMATS else ("",)
     path = out or Path(f"rtpose-{Path(model).stem}{suffixes[0]}")
     for made in (path, *(path.with_suffix(suffix) for suffix in suffixes[1:])):
-        if made.exists() and not overwrite:
-            raise RtposeError(f"{made} exists; add --overwrite to replace it")
+        check_target(made, overwrite)
     with console.status(f"converting to {format}; it takes about a minute", spinner="line"):
         written = write(checkpoint, format, path, flip_test)
     size = checkpoint.input_size

@@ -8,7 +8,6 @@ from rtpose.geometry import (
     CROP_MARGIN,
     box_iou,
     crop_squares,
-    crop_to_frame,
     cut_crops,
     to_crops,
     to_frame,
@@ -29,9 +28,9 @@ def test_square_holds_its_box_in_the_middle(x: float, y: float, w: float, h: flo
 @given(coordinate, coordinate, length, st.sampled_from([64, 192, 256]))
 def test_edges_map_to_edges(x: float, y: float, side: float, size: int):
     """The crop's outer edges, half a pixel beyond its outer pixels, are the square's."""
-    maps = crop_to_frame(np.array([[x, y, side]], np.float32), size)
+    squares = np.array([[x, y, side]], np.float32)
     edges = np.array([[[-0.5, -0.5], [size - 0.5, size - 0.5]]], np.float32)
-    corners = to_frame(edges, maps)[0] + 0.5
+    corners = to_frame(edges, squares, size)[0] + 0.5
     np.testing.assert_allclose(corners[0], [x, y], atol=0.02)
     np.testing.assert_allclose(corners[1], [x + side, y + side], atol=0.02)
 
@@ -40,7 +39,7 @@ def test_edges_map_to_edges(x: float, y: float, side: float, size: int):
 def test_into_the_crop_and_back(x: float, y: float, side: float, size: int):
     squares = np.array([[x, y, side]], np.float32)
     points = np.array([[[0, 0], [size - 1, size / 3]]], np.float32)
-    there = to_frame(points, crop_to_frame(squares, size))
+    there = to_frame(points, squares, size)
     # a crop pixel of a small square is less than a float32 tells apart far from the origin
     np.testing.assert_allclose(
         to_crops(there, squares, size), points, atol=1e-3 * size / side + 0.01
@@ -73,7 +72,7 @@ def test_a_dot_is_found_where_the_map_says(side: float):
     crop = cut_crops(image, square, 64)[0, 0].astype(float)
     ys, xs = np.mgrid[:64, :64]
     found = np.array([[[(crop * xs).sum(), (crop * ys).sum()]]], np.float32) / crop.sum()
-    back = to_frame(found, crop_to_frame(square, 64))[0, 0]
+    back = to_frame(found, square, 64)[0, 0]
     assert np.abs(back - at).max() < 0.5 * side / 64
 
 

@@ -3,7 +3,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rtpose.checkpoint import Checkpoint
-from rtpose.heatmaps import HeatmapNetwork, flip_pixels, merge_flipped
+from rtpose.heatmaps import HeatmapNetwork, merge_flipped
 from rtpose.skeleton import BODY21
 
 
@@ -42,9 +42,3 @@ def test_flip_merge_of_a_perfect_mirror_changes_nothing(row: int, column: int):
     heatmaps[0, right, row, column] = 1
     of_flipped[0, left, row, 47 - column] = 1
     assert torch.equal(merge_flipped(heatmaps, of_flipped, BODY21.flip), heatmaps)
-
-
-def test_flip_pixels_is_an_involution():
-    crops = torch.randint(0, 256, (2, 3, 8, 8), dtype=torch.uint8)
-    assert torch.equal(flip_pixels(flip_pixels(crops)), crops)
-    assert torch.equal(flip_pixels(crops)[..., 0], crops[..., -1])
