@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections import deque
@@ -79,7 +80,7 @@ class Session:
         self._mirror = mirror
         self._tell = tell
         self._told_s = 0.0
-        self._began_s = camera.now_s()
+        self._began_s = math.inf  # when the first picture was shown
         self._paused = threading.Event()
         self.quit = False
         self.fault = ""
@@ -119,6 +120,7 @@ class Session:
         self._draw(shown)
         self._last = shown
         self._times.append(self._camera.now_s())
+        self._began_s = min(self._began_s, self._times[0])
         self._look_at_its_age(shown)
         self.shown += 1
         self._view.show(shown, self._hud())

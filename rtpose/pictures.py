@@ -9,6 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import PIL.Image
+from PIL import ImageCms
 
 from rtpose.errors import RtposeError
 from rtpose.pose import Image
@@ -30,10 +31,10 @@ def read_picture(path: Path) -> Image | None:
         image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
         if image is None:
             return _read_heif(data) if data[4:8] == _HEIF else None
-        _read_to_the_end(data)
+        profile = _read_to_the_end(data)
     except (OSError, SyntaxError, ValueError, cv2.error):  # the last of sizes beyond its limit
         return None
-    return image.astype(np.uint8, copy=False)
+    return _to_srgb(image.astype(np.uint8, copy=False), profile)
 
 
 def _read_heif(data: bytes) -> Image:
@@ -41,14 +42,42 @@ def _read_heif(data: bytes) -> Image:
     import pillow_heif  # not needed by most who read pictures
 
     try:
-        rgb = pillow_heif.open_heif(data).to_pillow().convert("RGB")
+        picture = pillow_heif.open_heif(data).to_pillow()
+        rgb = picture.convert("RGB")
     except Exception as error:  # it raises half a dozen types for a damaged file
         raise ValueError(f"not readable as HEIF: {error}") from error
-    return np.ascontiguousarray(np.asarray(rgb, np.uint8)[..., ::-1])
+    image = np.ascontiguousarray(np.asarray(rgb, np.uint8)[..., ::-1])
+    return _to_srgb(image, picture.info.get("icc_profile"))
 
 
-def _read_to_the_end(data: bytes) -> None:
-    """Raise what Pillow does where the end is missing.
+def _to_srgb(image: Image, profile: bytes | None) -> Image:
+    """Colours as sRGB has them, which is what pictures without a profile are taken for.
+
+    Phones take pictures in wider spaces (Display P3); what is written here says nothing of those,
+    and would look pale.
+    """
+    if not profile:
+        return image
+    try:
+        theirs = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if theirs.profile.xcolor_space.strip() != "RGB":  # of grey ones, which OpenCV makes BGR of
+            return image
+        if "sRGB" in ImageCms.getProfileDescription(theirs):
+            return image
+        ours = ImageCms.createProfile("sRGB")
+        change = ImageCms.buildTransform(theirs, ours, "RGB", "RGB")
+    except (
+        OSError,
+        ImageCms.PyCMSError,
+    ):  # a damaged profile is no reason not to look at a picture
+        return image
+    rgb = PIL.Image.fromarray(np.ascontiguousarray(image[..., ::-1]))
+    changed = np.asarray(ImageCms.applyTransform(rgb, change), np.uint8)
+    return np.ascontiguousarray(changed[..., ::-1])
+
+
+def _read_to_the_end(data: bytes) -> bytes | None:
+    """The picture's colour profile; raises what Pillow does where the end is missing.
 
     OpenCV fills that up with grey, and says so to nobody. At an eighth of the size, which JPEG
     has for little, Pillow finds it out.
@@ -59,8 +88,10 @@ def _read_to_the_end(data: bytes) -> None:
             with PIL.Image.open(io.BytesIO(data)) as picture:
                 picture.draft("RGB", (max(picture.width // 8, 1), max(picture.height // 8, 1)))
                 picture.load()
+                profile: bytes | None = picture.info.get("icc_profile")
+                return profile
         except PIL.Image.DecompressionBombError:
-            pass  # so large that Pillow will not look; OpenCV had no objection
+            return None  # so large that Pillow will not look; OpenCV had no objection
 
 
 def write_picture(path: Path, image: Image) -> None:

@@ -14,8 +14,9 @@ def partial_path(path: Path) -> Path:
     """Hidden name in the same folder for what becomes `path` when it is complete."""
     # The process number keeps two runs to the same name from writing into one file; in a
     # container it may be that of a run which was killed, whose file is not to be written over.
-    # A long name is cut: file systems end at 255 bytes.
-    stem = path.stem.encode()[:200].decode(errors="ignore")
+    # A long name is cut, file systems end at 255 bytes; so are bytes that are no UTF-8, as in names
+    # from old archives.
+    stem = os.fsencode(path.stem)[:200].decode(errors="ignore")
     return unused(path.with_name(f".{stem}.partial-{os.getpid()}{path.suffix}"))
 
 

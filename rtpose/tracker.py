@@ -60,6 +60,10 @@ class _Track:
 MAX_GAP_S = 1.0
 """Longest time that somebody who is not seen keeps the number."""
 
+_SLOWEST_S = 5.0
+"""Longest time between two frames, as of a slow camera, of which the people of one may be those of
+the other."""
+
 SURE = 0.2
 """Joints with a lower score say nothing about where a person is."""
 
@@ -68,9 +72,10 @@ class Tracker:
     """Gives poses stable ids.
 
     A person who is hidden or missed for up to `MAX_GAP_S` keeps the number, after that it is a
-    newcomer. A track younger than that is kept only for as long as it has been seen, plus 0.3 s,
-    so that false alarms do not linger. What a tracker knows is the people of the last `MAX_GAP_S`
-    seconds and the next free number: its memory does not grow with the length of the video.
+    newcomer; where frames are further apart, so does who was seen in the one before. A track
+    younger than that is kept only for as long as it has been seen, plus 0.3 s, so that false alarms
+    do not linger. What a tracker knows is the people of the last `MAX_GAP_S` seconds and the next
+    free number: its memory does not grow with the length of the video.
     """
 
     def __init__(self) -> None:
@@ -106,9 +111,11 @@ class Tracker:
             self._tracks = ()
         else:
             time_s = max(time_s, self._time_s)
+        step_s = time_s - self._time_s
         self._time_s = time_s
 
-        alive = [t for t in self._tracks if time_s - t.last_s <= MAX_GAP_S]
+        gap_s = max(MAX_GAP_S, step_s) if step_s <= _SLOWEST_S else MAX_GAP_S
+        alive = [t for t in self._tracks if time_s - t.last_s <= gap_s]
         predicted = [_predict(track, time_s) for track in alive]
         order = _canonical_order(poses)
         seen = [_observe(poses[i]) for i in order]

@@ -15,7 +15,7 @@ from av.container import OutputContainer
 from av.packet import Packet
 
 from rtpose.errors import RtposeError
-from rtpose.media.sources import JUMP_S
+from rtpose.media.sources import JUMP_S, longest_step_s
 
 _SILENCE = 960
 """Bytes: whole samples of 1, 2, 3 or 4 bytes for any usual number of channels."""
@@ -56,6 +56,7 @@ class AudioCopy:
             self._input = av.open(f"file:{source}", "r")
         except av.FFmpegError as error:
             raise RtposeError(f"{source}: its sound cannot be read ({error.strerror})") from error
+        self._longest_step_s = longest_step_s(self._input)
         self._output = output
         self._origin_s = origin_s
         self._pairs: dict[int, AudioStream] = {}
@@ -83,7 +84,7 @@ class AudioCopy:
         return (
             *self._not_kept,
             *(
-                f"{count} packets of audio stream {index} left out: their times go backwards"
+                f"{count} packets of audio stream {index} left out: their times do not fit"
                 for index, count in self._out_of_time.items()
             ),
             *(
@@ -103,23 +104,24 @@ class AudioCopy:
         """
         while self._next is not None:
             packet = self._next
-            if time_s is not None and _begin(packet) - self._origin_s >= time_s:
+            index = packet.stream.index
+            step_s = self._step_s(packet)
+            fits = 0 < step_s <= self._longest_step_s
+            if fits and time_s is not None and _begin(packet) - self._origin_s >= time_s:
                 return
             # Taken before it is written: a Ctrl-C in between must not write it twice.
             self._next = next(self._packets, None)
-            index = packet.stream.index
             if index in self._ended:
                 continue
+            if step_s < -JUMP_S:
+                # pictures go on from the one before, and we know of no moment in both
+                self._ended.add(index)
+                continue
+            # damaged files have these, and no format that we write may
+            if not fits:
+                self._out_of_time[index] += 1
+                continue
             if packet.dts is not None:
-                last = self._last.get(index, packet.dts - 1)
-                if packet.dts < last - JUMP_S / packet.time_base:
-                    # pictures go on from the one before, and we know of no moment in both
-                    self._ended.add(index)
-                    continue
-                # damaged files have these, and no format that we write may
-                if packet.dts <= last:
-                    self._out_of_time[index] += 1
-                    continue
                 self._last[index] = packet.dts
             shift = round(self._origin_s / packet.time_base)
             if packet.pts is not None:
@@ -128,6 +130,13 @@ class AudioCopy:
                 packet.dts -= shift
             packet.stream = self._pairs[index]
             self._output.mux_one(packet)
+
+    def _step_s(self, packet: Packet[AudioStream]) -> float:
+        """How long after the one before it a packet is, in seconds."""
+        before = self._last.get(packet.stream.index)
+        if packet.dts is None or before is None:
+            return float(packet.time_base)
+        return float((packet.dts - before) * packet.time_base)
 
     def close(self) -> None:
         """Release the source."""

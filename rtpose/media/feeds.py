@@ -23,7 +23,7 @@ from av.video.stream import VideoStream
 
 from rtpose.errors import RtposeError
 from rtpose.media.devices import in_use, list_devices, open_device
-from rtpose.media.pace import Pace
+from rtpose.media.pace import GAP_S, Pace
 from rtpose.media.sources import VideoFile
 from rtpose.media.urls import BROKEN_IN_A_ROW, DARK_S, READ_S, is_url, open_url, shown_url
 from rtpose.media.video_info import square_size
@@ -255,9 +255,11 @@ class FileFeed:
 
     def __init__(self, source: str) -> None:
         self._file = VideoFile(source)
-        self.rate: float | None = float(self._file.info.rate)
+        rate = float(self._file.info.rate)
+        self.rate: float | None = rate
         self._frames = iter(self._file)
-        self._pace = Pace(_PATIENCE_S)
+        # the pictures of some, GIFs for one, are seconds apart
+        self._pace = Pace(_PATIENCE_S, max(GAP_S, 2 / rate))
         self._shown_s: float | None = None
 
     def read(self) -> Image | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from pathlib import Path
 
 from rtpose.errors import RtposeError
@@ -27,8 +28,11 @@ class LineFile:
 
     def __init__(self, path: Path, overwrite: bool) -> None:
         self.path = path
+        self._whole = 0
         try:
-            self._file = path.open("w" if overwrite else "x", buffering=1, encoding="utf-8")
+            self._file = path.open(
+                "w" if overwrite else "x", buffering=1, encoding="utf-8", newline="\n"
+            )
         except OSError as error:
             raise RtposeError(
                 f"{path} cannot be written ({error.strerror}); choose another folder"
@@ -44,10 +48,13 @@ class LineFile:
         """
         try:
             self._file.write(line)
+            self._whole += len(line.encode())
         except OSError as error:
             # closing would try to write the same line again, and fail again
             with contextlib.suppress(OSError):
                 self._file.close()
+            with contextlib.suppress(OSError):  # half a line might be read as other numbers
+                os.truncate(self.path, self._whole)
             raise self._failed(error) from error
 
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 
-_GAP_S = 1.0
+GAP_S = 1.0
 """Nobody watches a standing picture for a longer gap in the times than this; it is skipped."""
 
 
@@ -19,10 +19,13 @@ class Pace:
     patience_s : float
         Who is later than this has missed nothing, and goes on from here at the same pace instead.
         Infinite for what is live, which would stay as much older for ever.
+    gap_s : float
+        Longest gap in the times that is waited for.
     """
 
-    def __init__(self, patience_s: float) -> None:
+    def __init__(self, patience_s: float, gap_s: float = GAP_S) -> None:
         self._patience_s = patience_s
+        self._gap_s = gap_s
         self._offset_s = 0.0
         self._last_s: float | None = None
 
@@ -30,9 +33,9 @@ class Pace:
         """Wait for a picture's time; each picture's, in order."""
         now_s = time.monotonic()
         wait_s = time_s + self._offset_s - now_s
-        is_back = self._last_s is None or time_s < self._last_s - _GAP_S
+        is_back = self._last_s is None or time_s < self._last_s - self._gap_s
         # after the picture before was waited for, only a gap after it can be a long wait
-        if is_back or wait_s > _GAP_S or wait_s < -self._patience_s:
+        if is_back or wait_s > self._gap_s or wait_s < -self._patience_s:
             self._offset_s = now_s - time_s
         elif wait_s > 0:
             time.sleep(wait_s)

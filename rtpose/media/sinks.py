@@ -314,7 +314,7 @@ class VideoWriter:
         except (av.FFmpegError, OSError) as error:
             cure = (
                 "another format, such as .mkv, may take what this source holds"
-                if error.errno == errno.EINVAL
+                if error.errno == errno.EINVAL or isinstance(error, av.error.PatchWelcomeError)
                 else "is the disk full?"
             )
             raise RtposeError(
@@ -337,4 +337,7 @@ def _written_colour(colour: Colour) -> Colour:
 def _clock(info: VideoInfo) -> Fraction:
     """Find a clock on which the source's times and the nominal rate's grid are whole ticks."""
     ticks_per_s = math.lcm(info.time_base.denominator, info.rate.numerator)
-    return Fraction(1, ticks_per_s) if ticks_per_s <= _FINEST_CLOCK else info.time_base
+    if ticks_per_s <= _FINEST_CLOCK:
+        return Fraction(1, ticks_per_s)
+    # .mp4 counts 32 bits of ticks from one picture to the next: of nanoseconds two seconds
+    return max(info.time_base, Fraction(1, _FINEST_CLOCK))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from typing import Any
 
 import av
 from av.container import InputContainer
+from av.format import Flags
 from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
@@ -40,6 +42,10 @@ _CLOCKLESS = {"mpjpeg", "mjpeg"}
 JUMP_S = 1.0
 """Times that go back by more begin anew, as in files joined of several: they go on from the frame
 before. Less is disorder, and straightened tick by tick."""
+
+_BROADCAST_JUMP_S = 10.0
+"""The same for times that go on by more, in formats whose clocks are known to jump: MPEG-TS, and
+HLS, which is made of it. FFmpeg's own tool has the same bound."""
 
 _SHORTFALL_S = 0.5
 """How much earlier than announced a file may end before we say that it broke off. Containers
@@ -153,7 +159,7 @@ class VideoFile:
     def _frames(self, first: VideoFrame) -> Iterator[Frame]:
         time_base = self.info.time_base
         frame_ticks = max(1, round(1 / (self.info.rate * time_base)))
-        jump_back = round(JUMP_S / time_base)
+        back, on = JUMP_S / time_base, longest_step_s(self._container) / time_base
         ticks, began_s = -1, time.monotonic()
         origin = self._stamp(first)
         for picture in chain((first,), self._pictures):
@@ -164,7 +170,7 @@ class VideoFile:
             elif (stamp := self._stamp(picture)) is None or origin is None:
                 ticks += frame_ticks
             else:
-                if stamp - origin < ticks - jump_back:
+                if not -back <= stamp - origin - ticks <= on:
                     origin = stamp - ticks - frame_ticks
                 ticks = max(stamp - origin, ticks + 1)
             self._count += 1
@@ -285,6 +291,12 @@ class _Trouble:
     def pass_by(self, pictures: int) -> None:
         self.in_a_row = 0
         self.pictures_since += pictures
+
+
+def longest_step_s(container: InputContainer) -> float:
+    """By how much times may go on at most and still be believed, in seconds."""
+    jumps = Flags(container.format.flags) & Flags.ts_discont
+    return _BROADCAST_JUMP_S if jumps else math.inf
 
 
 def _open(source: str | Path) -> InputContainer:

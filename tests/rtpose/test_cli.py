@@ -196,9 +196,8 @@ def test_stopped_before_the_first_frame_nothing_is_claimed(
 def test_a_file_beside_the_exported_one_is_not_replaced_unasked(tmp_path: Path, rtpose: Rtpose):
     (tmp_path / "net.bin").write_text("precious")
     done = rtpose("export", "nano", "--format", "openvino", "--out", "net.xml")
-    assert (
-        done.code == 2 and "net.bin exists; choose another name or add --overwrite" in done.errors
-    )
+    assert done.code == 2
+    assert "net.bin exists; choose another name or add --overwrite" in done.errors
     assert (tmp_path / "net.bin").read_text() == "precious"
 
 

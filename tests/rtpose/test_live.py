@@ -5,7 +5,8 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import av
 import cv2
@@ -133,6 +134,22 @@ def test_pictures_are_shown_drawn_and_with_numbers(stage: Any):
     assert 0 < hud.fps <= 60
     assert 0 <= hud.latency_ms < 5000
     assert len({id(r) for r in view.shown}) > 30
+
+
+def test_the_frame_rate_counts_from_the_first_picture():
+    """A file's clock begins again when it is shown, after the networks were loaded."""
+    now_s = 100.0
+
+    def results() -> Iterator[FrameResult]:
+        nonlocal now_s
+        for n in range(20):
+            now_s = n / 5
+            yield left_person(Frame(np.zeros((48, 64, 3), np.uint8), n, now_s))
+
+    view = FakeView(lambda view: ())
+    camera = SimpleNamespace(now_s=lambda: now_s, waiting=None)
+    Session(cast("Camera", camera), view, dot, "an engine", Recorder()).run(results())
+    assert view.huds[-1].fps == pytest.approx(5, abs=1)
 
 
 def test_pause_stops_the_work_and_goes_on_with_the_newest(stage: Any):

@@ -10,6 +10,7 @@ import numpy as np
 import PIL.Image
 import pillow_heif
 import pytest
+from PIL import ImageCms
 
 from rtpose.errors import RtposeError
 from rtpose.pictures import read_picture, write_picture
@@ -53,6 +54,43 @@ def test_an_iphones_photographs_are_read_upright(mode: str, tmp_path: Path):
     for place in range(0, len(whole), 7):  # its reader raises half a dozen types for these
         path.write_bytes(whole[:place] + bytes([whole[place] ^ 0xFF]) + whole[place + 1 :])
         read_picture(path)
+
+
+def display_p3() -> bytes:
+    """A colour profile as phones embed it: sRGB's with the primaries of Display P3 (under D50)."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    data = bytearray(profile.replace("sRGB".encode("utf-16-be"), "P3-D".encode("utf-16-be")))
+    primaries = {
+        b"rXYZ": (0.51512, 0.2412, -0.00105),
+        b"gXYZ": (0.29198, 0.69225, 0.04189),
+        b"bXYZ": (0.1571, 0.06657, 0.78407),
+    }
+    for name, xyz in primaries.items():
+        at = data.index(name)  # in the table of tags: name, offset, size
+        (offset,) = struct.unpack_from(">I", data, at + 4)
+        struct.pack_into(">3i", data, offset + 8, *(round(v * 65536) for v in xyz))
+    return bytes(data)
+
+
+@pytest.mark.parametrize("ending", ["jpg", "png", "heic"])
+def test_a_phones_wide_colours_become_srgb(ending: str, tmp_path: Path):
+    path = tmp_path / f"a.{ending}"
+    pillow_heif.register_heif_opener()
+    PIL.Image.new("RGB", (64, 48), (120, 200, 90)).save(path, quality=98, icc_profile=display_p3())
+    image = read_picture(path)
+    assert image is not None
+    # by the primaries: linear light, P3 to XYZ to sRGB, and back
+    np.testing.assert_allclose(image[20, 20].astype(int), (71, 203, 89), atol=3)
+
+
+def test_other_profiles_leave_a_picture_as_it_is(tmp_path: Path):
+    path = tmp_path / "a.png"
+    picture = PIL.Image.new("RGB", (64, 48), (120, 200, 90))
+    srgb = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    for profile in (srgb, display_p3()[:200], b"nonsense"):
+        picture.save(path, icc_profile=profile)
+        image = read_picture(path)
+        assert image is not None and image[20, 20].tolist() == [90, 200, 120]
 
 
 @pytest.mark.parametrize("size", [(1, 1), (5, 100), (100, 7)])

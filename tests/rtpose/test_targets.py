@@ -1,3 +1,4 @@
+import os
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,12 @@ def test_what_a_killed_run_left_is_not_written_over(tmp_path: Path):
     assert first.name.startswith(".out.partial-") and first.suffix == ".mp4"
     first.touch()  # of a run that had the same process number, as in a container
     assert partial_path(tmp_path / "out.mp4") not in (first, tmp_path / "out.mp4")
+
+
+def test_a_name_that_is_no_utf8_can_be_written(tmp_path: Path):
+    partial = partial_path(tmp_path / os.fsdecode(b"caf\xe9.mp4"))
+    partial.touch()
+    assert partial.name.startswith(".caf.partial-")
 
 
 def test_a_file_is_written_whole_or_not_at_all(tmp_path: Path):

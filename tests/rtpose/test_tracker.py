@@ -148,6 +148,16 @@ def test_rare_frames_still_match():
         assert ids(tracker.update([walker(100)], t)) == [1]
 
 
+@pytest.mark.parametrize(("step_s", "known"), [(1.5, 1), (4.0, 1), (6.0, None)])
+def test_frames_further_apart_than_a_gap(step_s, known):
+    tracker = Tracker()
+    tracker.update([], 0.0)
+    found = [ids(tracker.update([walker(100)], step_s * n))[0] for n in range(1, 4)]
+    assert found == [None, known, known]
+    tracker.update([], step_s * 4)
+    assert ids(tracker.update([walker(100)], step_s * 5)) == [None]  # not after one without them
+
+
 def test_a_newcomer_does_not_take_over_a_neighbours_number():
     tracker = Tracker()
     tracker.update([walker(100), walker(600)], 0.0)

@@ -67,6 +67,7 @@ def make_clip(
     options: dict[str, str] | None = None,
     audio: Sequence[str] = (),
     audio_s: float = 1.0,
+    audio_from_s: float = 0.0,
     layout: str = "mono",
     faststart: bool = True,
     container_options: dict[str, str] | None = None,
@@ -83,7 +84,10 @@ def make_clip(
             coder.pix_fmt, coder.time_base = pix_fmt, time_base or 1 / rate
         for name in audio:
             stream = output.add_stream(name, rate=48000, layout=layout)
-            sounds.append((stream, _tone(stream, audio_s)))
+            tone = _tone(stream, audio_s)
+            for frame in tone:
+                frame.pts += round(audio_from_s * stream.rate)
+            sounds.append((stream, tone))
         if images:
             for i, image in enumerate(images):
                 picture = av.VideoFrame.from_ndarray(image, format="bgr24").reformat(format=pix_fmt)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from pathlib import Path
 
 import pytest
@@ -40,3 +41,18 @@ def test_a_full_disk_is_one_error_and_closing_says_no_more(tmp_path):
     with pytest.raises(RtposeError, match="is the disk full"):
         file.write("a line\n")
     file.close()
+
+
+def test_a_full_disk_leaves_whole_lines(tmp_path):
+    path = tmp_path / "a.csv"
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (100, before[1]))
+        file = LineFile(path, False)
+        with pytest.raises(RtposeError, match="File too large"):
+            for n in range(100):
+                file.write(f"1.25,2.5,ü{n}\n")
+        file.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert path.read_text("utf-8").splitlines() == [f"1.25,2.5,ü{n}" for n in range(7)]

@@ -399,6 +399,35 @@ def test_sound_whose_times_go_back_is_left_out_and_said(clip, counting_images, t
         assert float((last.pts + last.duration) * last.time_base) < 2.0
 
 
+def test_sound_that_jumps_on_in_a_broadcast_is_left_out_and_said(clip, counting_images, tmp_path):
+    """Else .mp4 refuses the rest where the jump is of hours, and hours of nothing else are kept."""
+    late = [n * 3000 + 8 * 3600 * 90_000 for n in range(60)]
+    parts = [
+        clip("a.ts", images=counting_images(60), audio=["mp2"], audio_s=2),
+        clip("b.ts", images=counting_images(60), time_base=Fraction(1, 90_000), pts=late,
+             audio=["mp2"], audio_s=2, audio_from_s=8 * 3600),
+    ]  # fmt: skip
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(p.read_bytes() for p in parts))
+    writer = copy(joined, tmp_path / "out.mp4")
+    assert writer.frames == 120
+    assert len(writer.audio_skipped) == 1 and "do not fit" in writer.audio_skipped[0]
+    with av.open(str(tmp_path / "out.mp4")) as made:
+        *_, last = (p for p in made.demux(audio=0) if p.size)
+        assert float((last.pts + last.duration) * last.time_base) < 2.2
+        assert made.duration / av.time_base < 4.5
+
+
+def test_a_pause_on_a_clock_of_nanoseconds_can_be_written(tmp_path):
+    info = VideoInfo(width=64, height=48, rate=Fraction(30), time_base=Fraction(1, 10**9))
+    with VideoWriter(tmp_path / "out.mp4", info) as writer:
+        for time_s in (0, 1 / 30, 5, 20 * 60):
+            writer.write(np.zeros((48, 64, 3), np.uint8), time_s)
+    with VideoFile(tmp_path / "out.mp4") as made:
+        found = [frame.time_s for frame in made]
+    np.testing.assert_allclose(found, [0, 1 / 30, 5, 20 * 60], atol=1e-4)
+
+
 @pytest.mark.parametrize("rate", [5, 30])
 @pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
 def test_a_crash_safe_file_plays_before_it_is_finished_and_is_ordinary_after(
