@@ -163,6 +163,8 @@ def keep(kind: str, key: Mapping[str, str], write: Callable[[Path], object]) -> 
         _trim(kind)
     except OSError as error:
         _say_not_kept(folder.parent, error.strerror or first_line(error))
+    except RuntimeError as error:  # OpenVINO's, where the disk is full
+        _say_not_kept(folder.parent, first_line(error))
 
 
 def entries() -> Iterator[Entry]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import shutil
 import tempfile
 import warnings
 from collections.abc import Callable
@@ -21,6 +22,9 @@ from rtpose.errors import RtposeError
 from rtpose.geometry import CROP_MARGIN
 from rtpose.heatmaps import HeatmapNetwork
 from rtpose.offline import import_openvino
+
+_BESIDE_WEIGHTS = 5_000_000
+"""Bytes that a file may have beside them, by far."""
 
 _INPUT, _OUTPUT, _ABOUT = "crops", "heatmaps", "rtpose"
 """Names of input and output, where a format has names, and of the note that says what they are."""
@@ -81,6 +85,10 @@ def export(checkpoint: Checkpoint, format: str, path: Path, flip_test: bool = Fa
     if not path.absolute().parent.is_dir():
         raise RtposeError(f"{path}: no such folder")
     network = HeatmapNetwork(checkpoint.network, checkpoint.skeleton.flip if flip_test else None)
+    # PyTorch's own writers abort the process where the disk is full
+    needed = sum(tensor.nbytes for tensor in network.state_dict().values())
+    if needed + _BESIDE_WEIGHTS > shutil.disk_usage(path.absolute().parent).free:
+        raise RtposeError(f"{path}: the disk has no room for {needed / 1e6:.0f} MB; free some")
     size = checkpoint.input_size
     example = torch.zeros(2, 3, size, size, dtype=torch.uint8)
     try:

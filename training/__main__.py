@@ -17,7 +17,7 @@ from rich.table import Table
 from rtpose.bench.accuracy import check_measurable, predict, score
 from rtpose.bench.evaluation import Split
 from rtpose.bench.report import score_tables
-from rtpose.checkpoint import load_checkpoint, save_checkpoint
+from rtpose.checkpoint import RAW_SCORES, load_checkpoint, save_checkpoint
 from rtpose.commands.terminal import run_in_one_line
 from rtpose.datasets.find import find_dataset
 from rtpose.engines.eager import EagerEngine
@@ -144,7 +144,10 @@ def cut(
     """Make a shorter network out of a trained one, for train or distill --start to begin with."""
     checkpoint = load_checkpoint(weights)
     made = cut_network(checkpoint.network, stacks)
-    save_checkpoint(out, replace(checkpoint, network=made, peaks={}))
+    # how sure its last head was, and how good, is not what an earlier one is
+    about = {name: text for name, text in checkpoint.about.items() if name != "scores"}
+    short = replace(checkpoint, network=made, calibration=RAW_SCORES, about=about, peaks={})
+    save_checkpoint(out, short)
 
 
 @app.command()

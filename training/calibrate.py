@@ -9,9 +9,10 @@ from pathlib import Path
 import torch
 
 from rtpose.bench.accuracy import TORSO_THRESHOLD, Scored, predict
-from rtpose.checkpoint import Calibration, load_checkpoint, save_checkpoint
+from rtpose.checkpoint import RAW_SCORES, Calibration, load_checkpoint, save_checkpoint
 from rtpose.datasets.find import find_dataset
 from rtpose.engines.eager import EagerEngine
+from rtpose.errors import RtposeError
 from rtpose.metrics import torso_reference
 from rtpose.network import eight_bit_convolutions
 from rtpose.pose import FloatArray
@@ -21,6 +22,9 @@ from training.centre import centre, watch_sums
 from training.data import training_people
 
 log = logging.getLogger(__name__)
+
+_TRUST = 5.0
+"""Weight of the calibration before: some dozens of joints outvote it."""
 
 
 def calibrate_weights(weights: Path, data: Path) -> None:
@@ -36,7 +40,7 @@ def calibrate_weights(weights: Path, data: Path) -> None:
     Raises
     ------
     RtposeError
-        If the weights or the data cannot be read.
+        If the weights or the data cannot be read, or nobody can be measured.
     """
     checkpoint = load_checkpoint(weights)
     network, skeleton = checkpoint.network, checkpoint.skeleton
@@ -51,7 +55,12 @@ def calibrate_weights(weights: Path, data: Path) -> None:
     centre(network, sums)
     peaks = {name: float(torch.cat(each)[:, 1].mean()) for name, each in seen.items()}
     scores, right = right_or_wrong(scored, skeleton)
-    calibration = fit_calibration(scores, right)
+    if not len(scores):
+        raise RtposeError(
+            f"{data}: nothing to calibrate by: no person has right shoulder and left hip labelled, "
+            "by whose distance right and wrong are told apart"
+        )
+    calibration = fit_calibration(scores, right, checkpoint.calibration)
     chances = calibration(torch.from_numpy(scores)).numpy()
     save_checkpoint(weights, replace(checkpoint, calibration=calibration, peaks=peaks))
     log.info("%s", calibration)
@@ -69,8 +78,13 @@ def right_or_wrong(scored: Scored, skeleton: Skeleton) -> tuple[FloatArray, Floa
     return scored.joints[..., 2][counted], right[counted].astype("float32")
 
 
-def fit_calibration(scores: FloatArray, right: FloatArray) -> Calibration:
+def fit_calibration(
+    scores: FloatArray, right: FloatArray, before: Calibration = RAW_SCORES
+) -> Calibration:
     """Logistic regression of right or wrong on the logit of the score (Platt, 1999).
+
+    With Platt's targets, which are never quite 0 or 1, and drawn to the calibration before: a few
+    people who are all right would else make every joint of everybody certain.
 
     Parameters
     ----------
@@ -78,16 +92,25 @@ def fit_calibration(scores: FloatArray, right: FloatArray) -> Calibration:
         Raw scores, 0 to 1.
     right : (M,) float32
         1 where the joint was right, else 0.
+    before : Calibration
+        What holds as long as little speaks against it.
     """
     raw, truth = torch.from_numpy(scores).double(), torch.from_numpy(right).double()
-    line = torch.tensor([1.0, 0.0], dtype=torch.float64, requires_grad=True)
+    good = truth.sum()
+    yes, no = (good + 1) / (good + 2), 1 / (len(truth) - good + 2)
+    wanted = torch.where(truth > 0, yes, no)
+    prior = torch.tensor([before.slope, before.offset], dtype=torch.float64)
+    line = prior.clone().requires_grad_()
     optimiser = torch.optim.LBFGS([line], max_iter=100, line_search_fn="strong_wolfe")
     logits = torch.logit(raw, eps=Calibration.EPS)
 
     def loss() -> torch.Tensor:
         optimiser.zero_grad()
-        value = torch.nn.functional.binary_cross_entropy_with_logits(
-            line[0] * logits + line[1], truth
+        value = (
+            torch.nn.functional.binary_cross_entropy_with_logits(
+                line[0] * logits + line[1], wanted, reduction="sum"
+            )
+            + _TRUST * ((line - prior) ** 2).sum()
         )
         value.backward()  # type: ignore[no-untyped-call]
         return value

@@ -181,12 +181,21 @@ def check_ranges(config: TrainConfig, where: str) -> None:
         ("absent_weight", config.absent_weight, 0),
         ("optimiser: rate", config.optimiser.rate, 0),
         ("optimiser: warmup_steps", config.optimiser.warmup_steps, 0),
+        ("optimiser: weight_decay", config.optimiser.weight_decay, 0),
+        ("optimiser: clip_norm", config.optimiser.clip_norm, 0),
         ("data: teacher_weight", config.data.teacher_weight, 0),
         *((f"data: source_weights.{k}", v, 0) for k, v in config.data.source_weights.items()),
     ]
     for name, value, limit in least:
         if not value >= limit:
             raise RtposeError(f"{where}: {name}: must be at least {limit}, not {value}")
+    for name, share in (
+        ("momentum", config.optimiser.momentum),
+        ("ema_decay", config.optimiser.ema_decay),
+        *((f"betas[{i}]", beta) for i, beta in enumerate(config.optimiser.betas)),
+    ):
+        if not 0 <= share < 1:
+            raise RtposeError(f"{where}: optimiser: {name}: must be from 0 to below 1, not {share}")
     if not config.sigma > 0:
         raise RtposeError(f"{where}: sigma: must be above 0, not {config.sigma}")
 

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 
 from rtpose.datasets.find import find_dataset
 from rtpose.detector import Detector, PersonDetector, load_detector
-from rtpose.errors import RtposeError
+from rtpose.errors import RtposeError, first_line
 from rtpose.geometry import box_iou
 from rtpose.offline import import_ultralytics
 from rtpose.yolo import DetectorInfo, load_model, person_only, save_model, trim_yaml
@@ -217,8 +217,12 @@ def train_detector(
     Raises
     ------
     RtposeError
-        If `start` or the data cannot be used.
+        If `start`, the data, the size or the name cannot be used.
     """
+    if out.suffix != ".safetensors":
+        raise RtposeError(f"{out}: the name of a detector's file must end in .safetensors")
+    if size < 32 or size % 32:
+        raise RtposeError(f"detector size {size}: must be a multiple of 32, e.g. 320 or 416")
     torch.set_num_threads(config.threads)
     model, yaml = load_start(start)
     split = split_pictures(labels, pictures, config)
@@ -303,7 +307,11 @@ def load_start(path: Path) -> tuple[nn.Module, dict[str, Any]]:
         return ours, info.yaml
     if not path.is_file():
         raise RtposeError(f"{path}: no such file")
-    model: Any = import_ultralytics().YOLO(str(path)).model
+    ultralytics = import_ultralytics()
+    try:
+        model: Any = ultralytics.YOLO(str(path)).model
+    except Exception as error:  # a broken file fails in many ways
+        raise RtposeError(f"{path}: ultralytics cannot read it: {first_line(error)}") from error
     rows = [row for row, name in model.names.items() if name == "person"]
     if not rows:
         raise RtposeError(f"{path}: has no class named person")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from rtpose.datasets.coco import own_folder
+from rtpose.datasets.coco import image_source, own_folder
 from rtpose.datasets.labels import read_json
 from rtpose.errors import RtposeError
 from rtpose.letterbox import PAD_VALUE
@@ -73,23 +74,43 @@ def read_labels(labels: Path, pictures: Path) -> list[LabelledPicture]:
     data = read_json(labels)
     try:
         boxes: dict[int, list[list[float]]] = {image["id"]: [] for image in data["images"]}
+        category = _person_category(data, labels)
         for annotation in data["annotations"]:
-            x, y, w, h = annotation["bbox"]
+            if annotation.get("category_id", category) != category:
+                continue
+            x, y, w, h = annotation["bbox"] or (0, 0, 0, 0)
             if not annotation.get("iscrowd") and w > 0 and h > 0:
                 boxes[annotation["image_id"]].append([x, y, x + w, y + h])
         names = [image["file_name"] for image in data["images"]]
-        pictures = pictures / own_folder(pictures, labels.name.partition(".json")[0], names)
+        # Roboflow's lie beside their pictures, and are all called the same
+        split = labels.parent.name if labels.name.startswith("_") else labels.name
+        pictures = pictures / own_folder(pictures, split.partition(".json")[0], names)
         return [
             LabelledPicture(
                 pictures / image["file_name"],
                 np.array(boxes[image["id"]], np.float32).reshape(-1, 4),
-                image.get("source", labels.name),
+                image_source(image, labels),
                 bool(image.get("boxes_complete")),
             )
             for image in data["images"]
         ]
-    except (KeyError, TypeError) as error:
+    except (KeyError, TypeError, ValueError) as error:
         raise RtposeError(f"{labels}: not COCO format (no {error})") from error
+
+
+def _person_category(data: Any, labels: Path) -> Any:
+    """Number of the category that people are of: the one with keypoints, or called person.
+
+    The only one, whatever it is called; None where the file has none.
+    """
+    categories = data.get("categories") or []
+    for category in categories:
+        if "keypoints" in category or str(category.get("name")).lower() == "person":
+            return category.get("id")
+    if len(categories) > 1:
+        names = ", ".join(str(category.get("name")) for category in categories)
+        raise RtposeError(f"{labels}: none of its categories is called person: {names}")
+    return categories[0].get("id") if categories else None
 
 
 def split_by_scene(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import difflib
+import hashlib
 import json
 import logging
 import math
@@ -15,7 +16,7 @@ from pathlib import Path
 import torch
 
 from rtpose.bench.accuracy import as_labelled, predict, torso_pck
-from rtpose.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
+from rtpose.checkpoint import RAW_SCORES, Checkpoint, load_checkpoint, save_checkpoint
 from rtpose.datasets.find import find_dataset
 from rtpose.datasets.people import People, count_sources
 from rtpose.engines.eager import EagerEngine
@@ -90,8 +91,8 @@ def fit(
     Raises
     ------
     RtposeError
-        If the folder holds a run already and `resume` is not said, or one of another config, or
-        anything given is missing, damaged or does not fit.
+        If the folder holds a run already and `resume` is not said, or one of another config, data
+        or teacher, or anything given is missing, damaged or does not fit.
     """
     if folder.checkpoint.exists() and not resume:
         raise RtposeError(f"{folder.path}: holds a run already; give --resume or another --run")
@@ -141,12 +142,21 @@ def fit(
                 "data": ", ".join(count_sources(people)),
                 "license": "AGPL-3.0-or-later",
             }
-            made = Checkpoint(network, skeleton, size, about=about)
+            known = beginning.calibration if beginning else RAW_SCORES
+            made = Checkpoint(network, skeleton, size, known, about)
         save_checkpoint(folder.best, made)
 
+    given = {
+        "--data": _fingerprint(people, val),
+        "--teacher": [hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in teachers],
+        "--share": teachers_share if teachers else None,
+    }
+    if resume:
+        folder.check_given(given)
     if processes.first:
         if not resume:
             folder.keep_config(config)
+            folder.keep_given(given)
         reader = crops_reader(store, "cpu")
         shown = next(stream_batches(store, reader, skeleton, config, 0, config.phases[0].size))
         write_picture(folder.path / "augmented.jpg", batch_sheet(shown, skeleton))
@@ -197,6 +207,16 @@ def fit(
     if interrupted():
         raise KeyboardInterrupt  # after all was saved; who called must not go on
     return scores
+
+
+def _fingerprint(*people: People) -> str:
+    """What changes with whom a run learns from or is judged by."""
+    key = hashlib.sha256()
+    for those in people:
+        key.update(json.dumps(those.pictures).encode())
+        for values in (those.boxes, those.joints, those.labelled):
+            key.update(values.tobytes())
+    return key.hexdigest()[:16]
 
 
 def check_sources(config: DataConfig, people: People) -> None:

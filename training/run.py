@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import io
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +13,7 @@ from typing import Any
 import torch
 
 from rtpose.errors import RtposeError
+from rtpose.targets import write_whole
 from training.config import TrainConfig, first_difference, read_config, write_config
 
 
@@ -31,6 +34,11 @@ class RunFolder:
         return self.path / "config.yaml"
 
     @property
+    def given(self) -> Path:
+        """What else, as hashes: people and teachers."""
+        return self.path / "given.json"
+
+    @property
     def best(self) -> Path:
         """The averaged weights that scored best, as rtpose reads them."""
         return self.path / "best.safetensors"
@@ -47,12 +55,10 @@ class RunFolder:
 
     def save(self, state: dict[str, Any]) -> None:
         """Replace the checkpoint, atomically."""
-        partial = self.checkpoint.with_suffix(".partial")
-        try:
-            torch.save(state, partial)
-            partial.replace(self.checkpoint)
-        finally:
-            partial.unlink(missing_ok=True)
+        # by way of memory: where the disk is full, torch's own writer dies of an internal error
+        data = io.BytesIO()
+        torch.save(state, data)
+        write_whole(self.checkpoint, data.getvalue())
 
     def load(self) -> dict[str, Any]:
         """Read the checkpoint; tensors and plain values only, nothing is executed."""
@@ -87,6 +93,28 @@ class RunFolder:
                 f"for others, a longer run too, begin a new one (train --start {self.best} "
                 "begins with these weights)"
             )
+
+    def keep_given(self, given: dict[str, Any]) -> None:
+        """Write down what else a new run is made with, by the options that gave it."""
+        self.given.write_text(json.dumps(given))
+
+    def check_given(self, given: dict[str, Any]) -> None:
+        """Tell whether the run was made with the same.
+
+        Raises
+        ------
+        RtposeError
+            If it was not.
+        """
+        if not self.given.exists():  # of a run that was begun before this was written down
+            return
+        before = json.loads(self.given.read_text())
+        for option, value in given.items():
+            if before.get(option) != value:
+                raise RtposeError(
+                    f"{self.path}: {option} gives something else than when this run began: go on "
+                    "with the same, or begin a new run"
+                )
 
     def forget_after(self, step: int) -> None:
         """Drop the lines of later steps: of a run that was killed after its last checkpoint."""

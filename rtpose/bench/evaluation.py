@@ -22,7 +22,7 @@ from rtpose.bench.accuracy import (
 )
 from rtpose.bench.oks import average_precision, check_pycocotools
 from rtpose.bench.predictions import read_predictions
-from rtpose.datasets.coco import read_coco
+from rtpose.datasets.coco import image_source, read_coco
 from rtpose.datasets.find import DataSet, find_dataset
 from rtpose.datasets.labels import read_json
 from rtpose.datasets.people import People
@@ -254,7 +254,7 @@ def unlabelled_pictures(split: Split, people: People, sources: list[str]) -> lis
         folder + name
         for name, image in images.items()
         if folder + name not in taken
-        and image.get("source", labels.name) in sources
+        and image_source(image, labels) in sources
         and image.get("boxes_complete", True)
     ]
 

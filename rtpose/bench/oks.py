@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import importlib.util
 import io
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from rtpose.bench.accuracy import Found
-from rtpose.datasets.coco import keypoint_annotations
+from rtpose.datasets.coco import image_source, keypoint_annotations
 from rtpose.datasets.labels import read_json
 from rtpose.errors import RtposeError
 from rtpose.skeleton import COCO17, Skeleton
@@ -67,7 +68,7 @@ def average_precision(
         if missing:
             raise RtposeError(f"{whose}: COCO's AP needs the joints {', '.join(missing)}")
     order = [names.index(joint) for joint in COCO17.joints]
-    images = [i for i in data["images"] if i.get("source", labels.name) == source]
+    images = [i for i in data["images"] if image_source(i, labels) == source]
     shown = {image["id"] for image in images}
     truth = [_coco17(a, order) for a in annotations if a["image_id"] in shown]
     # pycocotools takes an annotation whose id is 0 for one that nobody found
@@ -84,7 +85,9 @@ def average_precision(
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
-    return {name: 100 * float(evaluation.stats[k]) for name, k in _MEASURES.items()}
+    # it says -1 where nobody is of that size
+    found_at = {name: float(evaluation.stats[k]) for name, k in _MEASURES.items()}
+    return {name: 100 * value if value >= 0 else math.nan for name, value in found_at.items()}
 
 
 def _coco17(annotation: dict[str, Any], order: list[int]) -> dict[str, Any]:
@@ -102,7 +105,7 @@ def _coco17(annotation: dict[str, Any], order: list[int]) -> dict[str, Any]:
         "category_id": 1,
         "iscrowd": annotation.get("iscrowd", 0),
         "bbox": list(box),
-        "area": annotation.get("area", box[2] * box[3]),
+        "area": annotation.get("area") or box[2] * box[3],
         "keypoints": points.flatten().tolist(),
         "num_keypoints": int((points[:, 2] > 0).sum()),
     }

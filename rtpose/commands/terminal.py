@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import signal
 import sys
@@ -31,6 +32,8 @@ console = Console(stderr=True, highlight=False)
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
 
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+
 _IN_A_HURRY = 2
 """Presses of Ctrl-C that let what is being written be finished."""
 
@@ -49,6 +52,9 @@ def run_in_one_line(app: Callable[[], object], if_memory_is_short: str) -> None:
     except RtposeError as error:
         _end(str(error))
     except OSError as error:
+        if error.errno in _NO_ROOM:
+            place = f"{error.filename}: " if error.filename else ""
+            _end(f"{place}{error.strerror}; free some of the disk")
         # a name too long, a folder one may not look into: never a bug where it names a file
         if error.filename is None:
             raise

@@ -53,7 +53,7 @@ def read_coco(path: Path, skeleton: Skeleton, folder: str = "") -> People:
     boxes[:, 2:] += boxes[:, :2]
     human = _keypoints(rows, "keypoints", len(names), path)
     teacher = _keypoints(rows, "teacher_keypoints", len(names), path)
-    sources = [image.get("source", path.name) for image in shown]
+    sources = [image_source(image, path) for image in shown]
     return arrange_people(
         path, names, skeleton, pictures, sources, boxes,
         joints=human[..., :2], labelled=human[..., 2] > 0, teacher=teacher, sizes=sizes,
@@ -80,6 +80,11 @@ def keypoint_annotations(data: Any) -> tuple[list[str], list[dict[str, Any]]]:
     raise KeyError("keypoints")
 
 
+def image_source(image: dict[str, Any], labels: Path) -> str:
+    """Which set a picture is of: what it says itself, else the name of its labels."""
+    return str(image.get("source") or labels.name)
+
+
 def own_folder(pictures: Path, split: str, names: Iterable[str]) -> str:
     """``SPLIT/``, ``images/SPLIT/`` or ``images/``: where the pictures that a split names lie.
 
@@ -98,11 +103,12 @@ def _keypoints(rows: list[dict[str, Any]], key: str, count: int, path: Path) -> 
     out = np.zeros((len(rows), count, 3), np.float32)
     for points, row in zip(out, rows, strict=True):
         values = row.get(key)
-        if values is None:
+        if not values:
             continue
-        if len(values) != 3 * count:
+        if not isinstance(values, list) or len(values) != 3 * count:
+            given = len(values) if isinstance(values, list) else repr(values)
             raise RtposeError(
-                f"{path}: annotation {row.get('id')} has {len(values)} keypoint numbers, "
+                f"{path}: annotation {row.get('id')} has {given} keypoint numbers, "
                 f"expected 3 for each of {count} names"
             )
         points[:] = np.reshape(values, (count, 3))

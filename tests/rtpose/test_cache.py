@@ -168,6 +168,17 @@ def test_an_entry_that_another_program_finishes_meanwhile_is_not_removed(
     assert read_entry("tensorrt", KEY) is not None
 
 
+def test_a_disk_that_is_full_for_openvino_is_said(folder: Path, caplog: pytest.LogCaptureFixture):
+    """Which says so by an error of its own."""
+
+    def full(made: Path) -> None:
+        raise RuntimeError("basic_ios::clear: iostream error\nmore")
+
+    keep("openvino", KEY, full)
+    assert "not kept and made again next time: basic_ios::clear: iostream error" in caplog.text
+    assert not list((folder / "openvino").iterdir())
+
+
 def test_clearing_beside_another_program(folder: Path, monkeypatch: pytest.MonkeyPatch):
     """Which puts a file back into an entry, and then removes the entry itself."""
     keep("openvino", KEY, write)

@@ -3,6 +3,7 @@
 import json
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -101,6 +102,14 @@ def test_what_cannot_be_written_is_said(
     with pytest.raises(RtposeError, match=message):
         export(tiny, format, tmp_path / name)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_disk_without_room_is_said(
+    tiny: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr(module.shutil, "disk_usage", lambda _: SimpleNamespace(free=1_000_000))
+    with pytest.raises(RtposeError, match="the disk has no room for"):
+        export(tiny, "torch", tmp_path / "net.pt2")
 
 
 def test_a_missing_package_is_named(

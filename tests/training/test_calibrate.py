@@ -2,6 +2,7 @@ import numpy as np
 import pytest
 import torch
 
+from rtpose.checkpoint import Calibration
 from training.calibrate import calibration_error, fit_calibration
 
 
@@ -22,6 +23,16 @@ def test_the_law_is_found(slope: float, offset: float):
     assert fitted.offset == pytest.approx(offset, abs=0.1)
     chances = fitted(torch.from_numpy(scores)).numpy()
     assert calibration_error(chances, right) < 0.015
+
+
+@pytest.mark.parametrize("right", [[1] * 10, [0] * 10, [0, *[1] * 9]])
+def test_a_dozen_joints_do_not_decide_over_everybody(right: list[int]):
+    """Of one person held back: all right, all wrong, only the surest wrong."""
+    scores = np.linspace(0.95, 0.3, len(right), dtype=np.float32)
+    before = Calibration(1.3, 0.3)
+    fitted = fit_calibration(scores, np.array(right, np.float32), before)
+    low, middle, high = fitted(torch.tensor([0.05, 0.5, 0.95])).tolist()
+    assert low < 0.2 < middle < 0.8 < high
 
 
 def test_error_of_empty_promises():

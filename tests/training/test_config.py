@@ -65,6 +65,9 @@ def test_wrong_key_or_type_is_named(change: dict[str, object], message: str):
         ({"batch": 0}, "x.yaml: batch: must be at least 1, not 0"),
         ({"sigma": 0.0}, "x.yaml: sigma: must be above 0"),
         ({"data": {"source_weights": {"coco": -1}}}, "source_weights.coco: must be at least 0"),
+        ({"optimiser": {"clip_norm": -1.0}}, "optimiser: clip_norm: must be at least 0, not -1"),
+        ({"optimiser": {"ema_decay": 3.0}}, "optimiser: ema_decay: must be from 0 to below 1"),
+        ({"optimiser": {"betas": [2.0, 0.9]}}, r"optimiser: betas\[0\]: must be from 0 to below 1"),
         ({"optimiser": {"rate": float("nan")}}, "optimiser: rate: must be at least 0, not nan"),
     ],
 )

@@ -62,6 +62,35 @@ def test_reads_boxes(tmp_path):
     assert third.source == "labels.json.gz" and not third.complete
 
 
+def test_people_are_of_one_category(tmp_path):
+    image = {"id": 0, "file_name": "a.webp"}
+    annotations = [
+        {"image_id": 0, "category_id": 1, "bbox": [1, 2, 3, 4]},
+        {"image_id": 0, "category_id": 18, "bbox": [5, 5, 5, 5]},
+        {"image_id": 0, "category_id": 1, "bbox": []},
+    ]
+    path = tmp_path / "labels.json"
+
+    def boxes(*names: str) -> list[list[float]]:
+        numbers = (18, 1) if len(names) > 1 else (1,)
+        categories = [{"id": n, "name": name} for n, name in zip(numbers, names, strict=True)]
+        data = {"images": [image], "annotations": annotations, "categories": categories}
+        path.write_text(json.dumps(data))
+        return read_labels(path, tmp_path)[0].boxes.tolist()
+
+    assert boxes("dog", "Person") == boxes("skater") == [[1, 2, 4, 6]]
+    with pytest.raises(RtposeError, match="none of its categories is called person: dog, cat"):
+        boxes("dog", "cat")
+
+
+def test_roboflows_labels_lie_beside_their_pictures(tmp_path):
+    (tmp_path / "train").mkdir()
+    (tmp_path / "train" / "a.webp").touch()
+    labels = tmp_path / "train" / "_annotations.coco.json"
+    labels.write_text(json.dumps({"images": [{"id": 0, "file_name": "a.webp"}], "annotations": []}))
+    assert read_labels(labels, tmp_path)[0].path == tmp_path / "train" / "a.webp"
+
+
 def test_pictures_may_lie_in_a_folder_named_like_the_labels(tmp_path):
     image = {"id": 0, "file_name": "a.webp", "source": "a", "boxes_complete": True}
     labels = tmp_path / "train.json.gz"

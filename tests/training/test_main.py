@@ -18,6 +18,7 @@ from rtpose.skeleton import SKELETONS
 from training import __main__
 from training.__main__ import main
 from training.config import read_config
+from training.train import build_network
 
 TINY = """
 network: {stacks: 2, channels: 8, depth: 2}
@@ -91,6 +92,26 @@ def test_who_stops_before_the_first_weights_is_told(
     caplog.clear()
     assert training(monkeypatch, *words, "--resume") == 0
     assert (run / "best.safetensors").exists() and "--resume goes on" not in caplog.text
+
+
+def test_a_run_goes_on_with_the_people_and_teachers_it_began_with(
+    drawn_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd
+):
+    config, run, weights = (tmp_path / name for name in ("tiny.yaml", "run", "net.safetensors"))
+    config.write_text(TINY)
+    save_checkpoint(weights, Checkpoint(*build_network(read_config(config)), 64))
+    others = tmp_path / "others"
+    shutil.copytree(drawn_people, others)
+    shutil.copy(others / "train.json.gz", others / "val.json.gz")
+    nets = ("--start", weights, "--teacher", weights)
+    words = ("distill", config, "--run", run, *nets, "--minutes", 0)
+    assert training(monkeypatch, *words, "--data", drawn_people) == 0
+    again = (*words, "--resume", "--data")
+    assert training(monkeypatch, *again, others) == 2
+    assert training(monkeypatch, *again, drawn_people, "--share", 0.9) == 2
+    said = capfd.readouterr().err.replace("\n", " ")
+    assert "--data gives something else" in said and "--share gives something else" in said
+    assert training(monkeypatch, *again, drawn_people) == 0
 
 
 @pytest.mark.parametrize("name", ["coco17", "flic11"])

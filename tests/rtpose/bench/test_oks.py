@@ -54,6 +54,19 @@ def test_a_joint_that_was_not_found_is_no_match(drawn_people: Path):
     assert 0 < average_precision(labels, one_lost, BODY21, "drawn")["AP"] < 100
 
 
+@pytest.mark.parametrize("area", [0, None])
+def test_an_area_that_nobody_measured_is_the_boxs(area: float | None, drawn_people: Path):
+    labels = drawn_people / "val.json.gz"
+    data = json.loads(gzip.decompress(labels.read_bytes()))
+    for annotation in data["annotations"]:
+        annotation["area"] = area
+    labels.write_bytes(gzip.compress(json.dumps(data).encode()))
+    scores = average_precision(labels, found(drawn_people), BODY21, "drawn")
+    assert scores["AP"] == pytest.approx(100)
+    sizes = scores["AP medium"], scores["AP large"]  # all people are of one of the two
+    assert sorted(map(str, np.round(sizes))) == ["100.0", "nan"]
+
+
 def test_pictures_are_told_apart_by_their_folder(drawn_people: Path, tmp_path: Path):
     data = json.loads(gzip.decompress((drawn_people / "val.json.gz").read_bytes()))
     for image in data["images"]:

@@ -67,10 +67,12 @@ def test_sizes_are_known_where_every_picture_has_one(tmp_path: Path):
 
 def test_teacher_only_people_count_and_empty_ones_do_not(tmp_path: Path):
     teacher = {"keypoints": [0] * 3, "teacher_keypoints": [4, 5, 0.8]}
-    nobody = {"keypoints": [0] * 3}
+    nobody, neither = {"keypoints": [0] * 3}, {"keypoints": []}
     crowd = {"keypoints": [1, 1, 2], "iscrowd": 1}
-    people = read_coco(write(tmp_path / "a.json", coco(["nose"], [teacher, nobody, crowd])), COCO17)
-    assert len(people) == 1
+    people = read_coco(
+        write(tmp_path / "a.json", coco(["nose"], [teacher, nobody, neither, crowd])), COCO17
+    )
+    assert len(people) == 1 and people.sources == ("a.json",)
     assert not people.labelled.any()
     np.testing.assert_allclose(people.teacher[0, COCO17.index["nose"]], [4, 5, 0.8])
 
@@ -81,6 +83,7 @@ def test_teacher_only_people_count_and_empty_ones_do_not(tmp_path: Path):
         ([], "not COCO keypoint format"),
         ({"images": []}, "not COCO keypoint format"),
         (coco(["nose"], [{"keypoints": [1, 2]}]), "annotation 1 has 2 keypoint numbers"),
+        (coco(["nose"], [{"keypoints": 5}]), "annotation 1 has 5 keypoint numbers"),
         (coco(["tail"], [{"keypoints": [1, 2, 2]}]), "no person with a joint of the skeleton"),
     ],
 )
