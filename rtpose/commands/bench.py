@@ -114,6 +114,10 @@ def bench(
         for option, value in {"--skeleton": skeleton, "--first-pixel": first_pixel}.items():
             if value is not None:
                 raise RtposeError(f"{option} is about --predictions: name them as well")
+    elif settings != Settings():
+        raise RtposeError(
+            "--predictions are scored without our networks: leave --model and the like out"
+        )
     accuracy(
         settings, data, split, annotations, predictions, skeleton, first_pixel,
         COMPARISONS[comparison], as_json, plot,

@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 from collections import Counter
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import av
 from av.audio.stream import AudioStream
 from av.container import OutputContainer
 from av.packet import Packet
+from av.stream import Stream
 
 from rtpose.errors import RtposeError
 from rtpose.media.sources import JUMP_S, longest_step_s
@@ -56,7 +59,6 @@ class AudioCopy:
             self._input = av.open(f"file:{source}", "r")
         except av.FFmpegError as error:
             raise RtposeError(f"{source}: its sound cannot be read ({error.strerror})") from error
-        self._longest_step_s = longest_step_s(self._input)
         self._output = output
         self._origin_s = origin_s
         self._pairs: dict[int, AudioStream] = {}
@@ -73,9 +75,7 @@ class AudioCopy:
             kept.append(stream)
             self._pairs[stream.index] = _add(stream, output)
         self._not_kept = tuple(skipped)
-        demux = self._input.demux
-        packets: Iterator[Packet[AudioStream]] = demux(tuple(kept)) if kept else iter(())
-        self._packets = self._readable(packets)
+        self._packets = self._readable(kept)
         self._next = next(self._packets, None)
 
     @property
@@ -104,24 +104,23 @@ class AudioCopy:
         """
         while self._next is not None:
             packet = self._next
-            index = packet.stream.index
-            step_s = self._step_s(packet)
-            fits = 0 < step_s <= self._longest_step_s
-            if fits and time_s is not None and _begin(packet) - self._origin_s >= time_s:
+            if time_s is not None and _begin(packet) - self._origin_s >= time_s:
                 return
             # Taken before it is written: a Ctrl-C in between must not write it twice.
             self._next = next(self._packets, None)
+            index = packet.stream.index
             if index in self._ended:
                 continue
-            if step_s < -JUMP_S:
-                # pictures go on from the one before, and we know of no moment in both
-                self._ended.add(index)
-                continue
-            # damaged files have these, and no format that we write may
-            if not fits:
-                self._out_of_time[index] += 1
-                continue
             if packet.dts is not None:
+                last = self._last.get(index, packet.dts - 1)
+                if packet.dts < last - JUMP_S / packet.time_base:
+                    # pictures go on from the one before, and we know of no moment in both
+                    self._ended.add(index)
+                    continue
+                # damaged files have these, and no format that we write may
+                if packet.dts <= last:
+                    self._out_of_time[index] += 1
+                    continue
                 self._last[index] = packet.dts
             shift = round(self._origin_s / packet.time_base)
             if packet.pts is not None:
@@ -131,29 +130,42 @@ class AudioCopy:
             packet.stream = self._pairs[index]
             self._output.mux_one(packet)
 
-    def _step_s(self, packet: Packet[AudioStream]) -> float:
-        """How long after the one before it a packet is, in seconds."""
-        before = self._last.get(packet.stream.index)
-        if packet.dts is None or before is None:
-            return float(packet.time_base)
-        return float((packet.dts - before) * packet.time_base)
-
     def close(self) -> None:
         """Release the source."""
         self._input.close()
 
-    @staticmethod
-    def _readable(packets: Iterator[Packet[AudioStream]]) -> Iterator[Packet[AudioStream]]:
-        """Give packets up to the end, or to where the source breaks off: its reader says so."""
+    def _readable(self, streams: list[AudioStream]) -> Iterator[Packet[AudioStream]]:
+        """Give packets up to the end, or to where the source breaks off: its reader says so.
+
+        Not those after a clock that jumped on: pictures go on from the one before. It is read off
+        the pictures too, for sound may pause for as long as it likes.
+        """
+        if not streams:
+            return
+        longest_s, clock_s = longest_step_s(self._input), math.inf
+        read: tuple[Stream, ...] = tuple(streams)
+        if longest_s < math.inf:
+            read += self._input.streams.video
+        packets: Iterator[Packet[Any]] = self._input.demux(read)
         try:
             for packet in packets:
-                if packet.size:  # demux ends each stream with an empty packet
+                if not packet.size:  # demux ends each stream with an empty packet
+                    continue
+                begin_s = float(_begin(packet))
+                jumped = begin_s - clock_s > longest_s
+                if not jumped:
+                    clock_s = begin_s
+                if packet.stream.index not in self._pairs:
+                    continue
+                if jumped:
+                    self._out_of_time[packet.stream.index] += 1
+                else:
                     yield packet
         except av.FFmpegError:
             return
 
 
-def _begin(packet: Packet[AudioStream]) -> Fraction:
+def _begin(packet: Packet[Any]) -> Fraction:
     ticks = packet.dts if packet.dts is not None else packet.pts
     return Fraction(0) if ticks is None else ticks * packet.time_base
 

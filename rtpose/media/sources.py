@@ -15,7 +15,6 @@ from typing import Any
 
 import av
 from av.container import InputContainer
-from av.format import Flags
 from av.packet import Packet
 from av.stream import Disposition
 from av.video.frame import VideoFrame
@@ -42,6 +41,9 @@ _CLOCKLESS = {"mpjpeg", "mjpeg"}
 JUMP_S = 1.0
 """Times that go back by more begin anew, as in files joined of several: they go on from the frame
 before. Less is disorder, and straightened tick by tick."""
+
+_CLOCK_JUMPS = 0x0200
+"""FFmpeg's AVFMT_TS_DISCONT."""
 
 _BROADCAST_JUMP_S = 10.0
 """The same for times that go on by more, in formats whose clocks are known to jump: MPEG-TS, and
@@ -295,8 +297,7 @@ class _Trouble:
 
 def longest_step_s(container: InputContainer) -> float:
     """By how much times may go on at most and still be believed, in seconds."""
-    jumps = Flags(container.format.flags) & Flags.ts_discont
-    return _BROADCAST_JUMP_S if jumps else math.inf
+    return _BROADCAST_JUMP_S if container.format.flags & _CLOCK_JUMPS else math.inf
 
 
 def _open(source: str | Path) -> InputContainer:

@@ -287,6 +287,10 @@ def test_bench_measures_accuracy(drawn_people: Path, rtpose: Rtpose):
         (["--data", "{data}", "--split", "test"], "has no split 'test'; it has train, val"),
         (["--data", "{data}", "--annotations", "other.json"], "not COCO keypoint format"),
         (["--data", "{data}", "--predictions", "p.json"], "holds 1 joints a person, coco17 has 17"),
+        (
+            ["--data", "{data}", "--predictions", "p.json", "--model", "base"],
+            "without our networks",
+        ),
         (["--data", "{data}", "--first-pixel", "1"], "--first-pixel is about --predictions"),
         (["--data", "{data}", "--comparison", "="], "choose hrnet or pytorch-pose"),
         (

@@ -418,6 +418,25 @@ def test_sound_that_jumps_on_in_a_broadcast_is_left_out_and_said(clip, counting_
         assert made.duration / av.time_base < 4.5
 
 
+def test_sound_that_pauses_in_a_broadcast_goes_on(clip, counting_images, tmp_path):
+    """As where the describing voice of a film speaks now and then; the pictures' clock goes on."""
+    pieces = (0, 15, True), (15, 400, False), (415, 15, True)  # first picture, pictures, sound
+    parts = [
+        clip(f"{i}.ts", images=counting_images(count), time_base=Fraction(1, 90_000),
+             pts=[(first + n) * 3000 for n in range(count)],
+             audio=["mp2"], audio_s=0.5 if sound else 0.0,
+             audio_from_s=first / 30)
+        for i, (first, count, sound) in enumerate(pieces)
+    ]  # fmt: skip
+    joined = tmp_path / "joined.ts"
+    joined.write_bytes(b"".join(p.read_bytes() for p in parts))
+    writer = copy(joined, tmp_path / "out.mp4")
+    assert writer.frames == 430 and writer.audio_skipped == ()
+    with av.open(str(tmp_path / "out.mp4")) as made:
+        *_, last = (p for p in made.demux(audio=0) if p.size)
+        assert float(last.pts * last.time_base) == pytest.approx(430 / 30, abs=0.1)
+
+
 def test_a_pause_on_a_clock_of_nanoseconds_can_be_written(tmp_path):
     info = VideoInfo(width=64, height=48, rate=Fraction(30), time_base=Fraction(1, 10**9))
     with VideoWriter(tmp_path / "out.mp4", info) as writer:
