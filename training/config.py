@@ -5,20 +5,26 @@ from __future__ import annotations
 import dataclasses
 import difflib
 import json
-import typing
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+import re
+from collections.abc import Iterator
+from dataclasses import field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Annotated, Literal
 
 import yaml
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic.dataclasses import dataclass
 
 from rtpose.errors import RtposeError
 
-T = TypeVar("T")
+_CHECKED = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
+
+Count = Annotated[int, Field(ge=1)]
+Amount = Annotated[float, Field(ge=0)]
+Part = Annotated[float, Field(ge=0, lt=1)]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CHECKED)
 class NetworkConfig:
     """Shape of the network, see `rtpose.network.Architecture`.
 
@@ -29,23 +35,23 @@ class NetworkConfig:
         starts as a chain, or like all other weights, as in the paper.
     """
 
-    stacks: int
-    channels: int
+    stacks: Count
+    channels: Count
     connect: Literal["dense", "chain", "early"] = "dense"
-    depth: int = 4
+    depth: Count = 4
     long_links: Literal["closed", "open"] = "closed"
     skeleton: str = "body21"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CHECKED)
 class PhaseConfig:
     """A stretch of training at one crop size (pixels), `images` long."""
 
-    size: int
-    images: int
+    size: Count
+    images: Count
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CHECKED)
 class OptimiserConfig:
     """What moves the weights, and how fast.
 
@@ -64,20 +70,20 @@ class OptimiserConfig:
     """
 
     name: Literal["adamw", "muon"] = "adamw"
-    rate: float = 2e-3
-    momentum: float = 0.95
-    betas: tuple[float, float] = (0.9, 0.99)
-    weight_decay: float = 0.01
-    warmup_steps: int = 300
+    rate: Amount = 2e-3
+    momentum: Part = 0.95
+    betas: tuple[Part, Part] = (0.9, 0.99)
+    weight_decay: Amount = 0.01
+    warmup_steps: Annotated[int, Field(ge=0)] = 300
     schedule: Literal["cosine", "steps"] = "cosine"
     final: float = 0.01
     drops: tuple[float, ...] = ()
     factor: float = 0.1
-    clip_norm: float = 5.0
-    ema_decay: float = 0.999
+    clip_norm: Amount = 5.0
+    ema_decay: Part = 0.999
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CHECKED)
 class AugmentConfig:
     """Ranges of the random changes, see `training.augment` and `training.bystanders`."""
 
@@ -93,7 +99,7 @@ class AugmentConfig:
     bystander: float = 0.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CHECKED)
 class DataConfig:
     """How often each source is drawn, and how far labels are trusted.
 
@@ -107,12 +113,12 @@ class DataConfig:
         Sources whose human label is dropped where a confident teacher puts the joint elsewhere.
     """
 
-    source_weights: dict[str, float] = field(default_factory=dict)
-    teacher_weight: float = 0.7
+    source_weights: dict[str, Amount] = field(default_factory=dict)
+    teacher_weight: Amount = 0.7
     disputed: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, config=_CHECKED)
 class TrainConfig:
     """A whole training run.
 
@@ -128,12 +134,12 @@ class TrainConfig:
     """
 
     network: NetworkConfig
-    phases: tuple[PhaseConfig, ...]
-    batch: int = 64
+    phases: Annotated[tuple[PhaseConfig, ...], Field(min_length=1)]
+    batch: Count = 64
     seed: int = 0
     loss: Literal["cross_entropy", "mse"] = "cross_entropy"
-    sigma: float = 1 / 32
-    absent_weight: float = 0.0
+    sigma: Annotated[float, Field(gt=0)] = 1 / 32
+    absent_weight: Amount = 0.0
     optimiser: OptimiserConfig = OptimiserConfig()
     augment: AugmentConfig = AugmentConfig()
     data: DataConfig = DataConfig()
@@ -154,50 +160,43 @@ def read_config(path: Path) -> TrainConfig:
         raise RtposeError(f"{path}: no such config file") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
         raise RtposeError(f"{path}: not readable as YAML: {error}") from error
-    config = parse(TrainConfig, mapping, str(path))
-    check_ranges(config, str(path))
-    return config
+    return parse(mapping, str(path))
 
 
-def write_config(config: TrainConfig, path: Path) -> None:
-    """Write all settings, defaults too, so that `read_config` gives the same again."""
-    plain = json.loads(json.dumps(dataclasses.asdict(config)))  # lists instead of tuples
-    path.write_text(yaml.safe_dump(plain, sort_keys=False))
-
-
-def check_ranges(config: TrainConfig, where: str) -> None:
-    """Refuse numbers that training could do nothing with.
+def parse(mapping: object, where: str) -> TrainConfig:
+    """Keys and values as a `TrainConfig`; `where` is put before every complaint.
 
     Raises
     ------
     RtposeError
-        Naming the first, after `where`.
+        As `read_config`, naming the first fault.
     """
-    if not config.phases:
-        raise RtposeError(f"{where}: phases: give at least one {{size: ..., images: ...}}")
-    least: list[tuple[str, float, float]] = [
-        *((f"phases[{i}]: images", phase.images, 1) for i, phase in enumerate(config.phases)),
-        ("batch", config.batch, 1),
-        ("absent_weight", config.absent_weight, 0),
-        ("optimiser: rate", config.optimiser.rate, 0),
-        ("optimiser: warmup_steps", config.optimiser.warmup_steps, 0),
-        ("optimiser: weight_decay", config.optimiser.weight_decay, 0),
-        ("optimiser: clip_norm", config.optimiser.clip_norm, 0),
-        ("data: teacher_weight", config.data.teacher_weight, 0),
-        *((f"data: source_weights.{k}", v, 0) for k, v in config.data.source_weights.items()),
-    ]
-    for name, value, limit in least:
-        if not value >= limit:
-            raise RtposeError(f"{where}: {name}: must be at least {limit}, not {value}")
-    for name, share in (
-        ("momentum", config.optimiser.momentum),
-        ("ema_decay", config.optimiser.ema_decay),
-        *((f"betas[{i}]", beta) for i, beta in enumerate(config.optimiser.betas)),
-    ):
-        if not 0 <= share < 1:
-            raise RtposeError(f"{where}: optimiser: {name}: must be from 0 to below 1, not {share}")
-    if not config.sigma > 0:
-        raise RtposeError(f"{where}: sigma: must be above 0, not {config.sigma}")
+    try:
+        # by way of JSON, in which lists may stand for tuples and yet no text for a number
+        return _ADAPTER.validate_json(json.dumps(mapping, default=str))
+    except ValidationError as error:
+        fault = error.errors()[0]
+    *place, last = fault["loc"] or ("",)
+    inside = "".join(f"[{key}]" if isinstance(key, int) else f": {key}" for key in place)
+    if fault["type"] == "unexpected_keyword_argument":
+        near = difflib.get_close_matches(str(last), _NAMES, n=1, cutoff=0.0)[0]
+        raise RtposeError(f"{where}{inside}: unknown key {last!r}; did you mean {near!r}?")
+    if fault["type"] == "missing" and isinstance(last, str):
+        raise RtposeError(f"{where}{inside}: key {last!r} is missing")
+    inside += f"[{last}]" if isinstance(last, int) else f": {last}" if last else ""
+    said = re.sub("^(Input|Tuple) should", "must", fault["msg"]).replace(" after validation", "")
+    given = "" if ", not " in said else f", not {fault['input']!r}"
+    raise RtposeError(f"{where}{inside}: {said}{given}")
+
+
+_ADAPTER = TypeAdapter(TrainConfig)
+_PARTS = (TrainConfig, NetworkConfig, PhaseConfig, OptimiserConfig, AugmentConfig, DataConfig)
+_NAMES = [spec.name for part in _PARTS for spec in dataclasses.fields(part)]
+
+
+def write_config(config: TrainConfig, path: Path) -> None:
+    """Write all settings, defaults too, so that `read_config` gives the same again."""
+    path.write_text(yaml.safe_dump(_ADAPTER.dump_python(config, mode="json"), sort_keys=False))
 
 
 def first_difference(old: object, new: object) -> str | None:
@@ -219,51 +218,3 @@ def _differences(old: object, new: object, where: str) -> Iterator[str]:
 
 def _shown(value: object) -> str:
     return f"{len(value)} entries" if isinstance(value, tuple) else repr(value)
-
-
-def parse(cls: type[T], mapping: object, where: str) -> T:
-    """Build dataclass `cls` from a mapping, checking keys and types all the way down.
-
-    `where` is put before every complaint.
-    """
-    if not isinstance(mapping, Mapping):
-        raise RtposeError(f"{where}: expected keys and values, not {mapping!r}")
-    hints = typing.get_type_hints(cls)
-    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    for key in mapping:
-        if key not in fields:
-            near = difflib.get_close_matches(str(key), fields, n=1, cutoff=0.0)[0]
-            raise RtposeError(f"{where}: unknown key {key!r}; did you mean {near!r}?")
-    for name, spec in fields.items():
-        required = (
-            spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING
-        )
-        if required and name not in mapping:
-            raise RtposeError(f"{where}: key {name!r} is missing")
-    values = {k: _convert(hints[k], v, f"{where}: {k}") for k, v in mapping.items()}
-    return cls(**values)
-
-
-def _convert(hint: Any, value: Any, where: str) -> Any:
-    origin, args = typing.get_origin(hint), typing.get_args(hint)
-    if dataclasses.is_dataclass(hint):
-        return parse(typing.cast("type[Any]", hint), value, where)
-    if origin is Literal:
-        if value not in args:
-            raise RtposeError(f"{where}: must be one of {', '.join(map(str, args))}, not {value!r}")
-        return value
-    if origin is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise RtposeError(f"{where}: must be a list, not {value!r}")
-        if args[-1] is not Ellipsis and len(value) != len(args):
-            raise RtposeError(f"{where}: must have {len(args)} entries, not {len(value)}")
-        return tuple(_convert(args[0], v, f"{where}[{i}]") for i, v in enumerate(value))
-    if origin is dict:
-        if not isinstance(value, Mapping):
-            raise RtposeError(f"{where}: must be keys and values, not {value!r}")
-        return {str(k): _convert(args[1], v, f"{where}.{k}") for k, v in value.items()}
-    if hint is float and isinstance(value, int) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, bool) or not isinstance(value, hint):
-        raise RtposeError(f"{where}: must be {hint.__name__}, not {value!r}")
-    return value

@@ -19,7 +19,6 @@ from training.faces import FACE, faceless
 from training.store import Store, open_store
 
 CONFIG = parse(
-    TrainConfig,
     {
         "network": {"stacks": 2, "channels": 8},
         "phases": [{"size": 64, "images": 8}],

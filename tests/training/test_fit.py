@@ -12,7 +12,7 @@ from rtpose.datasets.people import People
 from rtpose.errors import RtposeError
 from rtpose.network import Architecture, DCHourglass
 from rtpose.skeleton import BODY21
-from training.config import DataConfig, TrainConfig, parse
+from training.config import DataConfig, parse
 from training.fit import check_sources, fit, measured_sources
 from training.run import RunFolder
 
@@ -55,7 +55,7 @@ def test_who_can_be_scored_is_known_before_training(people: People):
 def test_a_wrong_size_is_said_before_pictures_are_read(tmp_path: Path):
     wrong = {"network": {"stacks": 1, "channels": 8}, "phases": [{"size": 100, "images": 4}]}
     with pytest.raises(RtposeError, match="size 100 is no multiple of 64"):
-        fit(parse(TrainConfig, wrong, "wrong"), tmp_path / "no data", RunFolder(tmp_path), False)
+        fit(parse(wrong, "wrong"), tmp_path / "no data", RunFolder(tmp_path), False)
 
 
 def test_weights_that_nothing_better_came_of_are_kept_and_that_is_said(
@@ -72,7 +72,7 @@ def test_weights_that_nothing_better_came_of_are_kept_and_that_is_said(
     start = Checkpoint(network, BODY21, 64, about={"data": "elsewhere"})
     save_checkpoint(tmp_path / "start.safetensors", start)
     folder = RunFolder(tmp_path / "run")
-    config = parse(TrainConfig, settings, "wild")
+    config = parse(settings, "wild")
     fit(config, drawn_people, folder, False, tmp_path / "start.safetensors")
     assert "holds the weights it began with: none that were scored since are better" in caplog.text
     assert load_checkpoint(folder.best).about["data"] == "elsewhere"
@@ -94,7 +94,7 @@ def test_numbers_beyond_half_precision_are_kept(
         "phases": [{"size": 64, "images": 4}],
         "optimiser": {"rate": 0.0, "warmup_steps": 1},
     }
-    config = parse(TrainConfig, settings, "large")
+    config = parse(settings, "large")
     network = DCHourglass(Architecture(1, 8, len(BODY21), depth=2))
     with torch.no_grad():
         network.features[0][1].weight *= 10_000  # type: ignore[index]

@@ -18,7 +18,7 @@ from rtpose.datasets.coco import read_coco
 from rtpose.errors import RtposeError
 from rtpose.skeleton import BODY21
 from training.batches import crops_reader, draw_chances, make_batch
-from training.config import TrainConfig, parse
+from training.config import parse
 from training.faces import faceless
 from training.parallel import ALONE, Processes, join_processes
 from training.store import Store, open_store
@@ -29,7 +29,7 @@ TINY = {
     "phases": [{"size": 64, "images": 8}],
     "batch": 5,
 }
-CONFIG = parse(TrainConfig, TINY, "tiny")
+CONFIG = parse(TINY, "tiny")
 PATIENCE_S = 300
 
 

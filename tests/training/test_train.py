@@ -69,7 +69,7 @@ def test_interrupted_and_resumed_is_the_same_as_never_interrupted(
     optimiser: str, store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(training.train, "EVALUATE_STEPS", (1, 2))
-    config = parse(TrainConfig, TINY | {"optimiser": {"name": optimiser}}, "tiny")
+    config = parse(TINY | {"optimiser": {"name": optimiser}}, "tiny")
     whole, folder = run_training(config, store, tmp_path / "whole")
     with pytest.raises(KeyboardInterrupt):
         run_training(config, store, tmp_path / "parts", stop_after=2)
@@ -89,7 +89,7 @@ def test_evaluated_by_steps_and_not_by_the_clock():
 
 def test_progress_and_scores_are_told(store: Store, tmp_path: Path):
     told: list[Progress] = []
-    config, folder = parse(TrainConfig, TINY, "tiny"), RunFolder(tmp_path)
+    config, folder = parse(TINY, "tiny"), RunFolder(tmp_path)
     score = lambda network, size: {"val": float(size)}  # noqa: E731
     train(config, store, folder, score, lambda *_: None, False, report=told.append)
     assert [(p.step, p.steps, p.size) for p in told] == [(3, 5, 64), (5, 5, 80)]
@@ -100,7 +100,7 @@ def test_progress_and_scores_are_told(store: Store, tmp_path: Path):
 
 
 def test_stops_when_time_is_up_and_goes_on(store: Store, tmp_path: Path):
-    config = parse(TrainConfig, TINY, "tiny")
+    config = parse(TINY, "tiny")
     told: list[int] = []
     go = lambda resume, stop_s: train(  # noqa: E731
         config, store, RunFolder(tmp_path), lambda *_: {"val": 1.0}, lambda *_: None, resume,
@@ -120,7 +120,7 @@ def test_stops_when_time_is_up_and_goes_on(store: Store, tmp_path: Path):
 
 def test_teachers_are_shown_the_same_pictures_in_their_own_sizes(store: Store, tmp_path: Path):
     """Also by a run that goes on."""
-    config = parse(TrainConfig, TINY, "tiny")
+    config = parse(TINY, "tiny")
 
     class Listener:
         name = device = precision = "none"
@@ -152,8 +152,8 @@ def test_teachers_are_shown_the_same_pictures_in_their_own_sizes(store: Store, t
 
 
 def test_another_networks_checkpoint_is_refused(store: Store, tmp_path: Path):
-    run_training(parse(TrainConfig, TINY, "tiny"), store, tmp_path)
-    wider = parse(TrainConfig, TINY | {"network": {"stacks": 2, "channels": 16, "depth": 2}}, "w")
+    run_training(parse(TINY, "tiny"), store, tmp_path)
+    wider = parse(TINY | {"network": {"stacks": 2, "channels": 16, "depth": 2}}, "w")
     with pytest.raises(RtposeError, match="checkpoint is of another network"):
         run_training(wider, store, tmp_path, resume=True)
 
@@ -167,13 +167,13 @@ def test_another_networks_checkpoint_is_refused(store: Store, tmp_path: Path):
 )
 def test_a_network_that_cannot_be_is_named(changed: dict[str, object], said: str):
     with pytest.raises(RtposeError, match=said):
-        build_network(parse(TrainConfig, TINY | changed, "tiny"))
+        build_network(parse(TINY | changed, "tiny"))
 
 
 def test_long_links_begin_closed_or_open():
     def far(links: str) -> torch.Tensor:
         network = {"stacks": 3, "channels": 8, "depth": 2, "long_links": links}
-        built, _ = build_network(parse(TrainConfig, TINY | {"network": network}, "tiny"))
+        built, _ = build_network(parse(TINY | {"network": network}, "tiny"))
         weight: torch.Tensor = built.merges[1].weight
         return weight[:, : 8 + 21]
 
@@ -187,7 +187,7 @@ def test_training_may_start_from_trained_weights(store: Store, tmp_path: Path):
         "optimiser": {"rate": 0.0, "warmup_steps": 1},
         "phases": [{"size": 64, "images": 8}],
     }
-    config = parse(TrainConfig, still, "still")
+    config = parse(still, "still")
     torch.manual_seed(7)
     trained = DCHourglass(Architecture(2, 8, 21, depth=2))
     tmp_path.mkdir(exist_ok=True)
@@ -208,7 +208,7 @@ def test_weights_to_start_from_are_the_best_until_others_are(store: Store, tmp_p
     start = Checkpoint(DCHourglass(Architecture(2, 8, 21, depth=2)), BODY21, 96)
     coming = iter([50.0, 49.0, 51.0])
     kept: list[tuple[int, float]] = []
-    config, folder = parse(TrainConfig, TINY, "tiny"), RunFolder(tmp_path)
+    config, folder = parse(TINY, "tiny"), RunFolder(tmp_path)
     train(
         config, store, folder, lambda *_: {"val": next(coming)},
         lambda network, size, scores: kept.append((size, scores["val"])), False, start,
@@ -223,7 +223,7 @@ def test_a_run_that_fails_at_its_first_step_is_one_to_resume(store: Store, tmp_p
     """Else the next one in this folder would add its scores to those of another start."""
     start = Checkpoint(DCHourglass(Architecture(2, 8, 21, depth=2)), BODY21, 64)
     broken = Store(store.crops, store.joints * float("nan"), store.weights, store.people)
-    config, folder = parse(TrainConfig, TINY, "tiny"), RunFolder(tmp_path)
+    config, folder = parse(TINY, "tiny"), RunFolder(tmp_path)
     kept: list[float] = []
     go = lambda data, resume, val: train(  # noqa: E731
         config, data, folder, lambda *_: {"val": val},
@@ -260,7 +260,7 @@ def test_squared_error_is_learned_too(store: Store, tmp_path: Path):
     }
     told: list[float] = []
     train(
-        parse(TrainConfig, TINY | changed, "squares"), store, RunFolder(tmp_path),
+        parse(TINY | changed, "squares"), store, RunFolder(tmp_path),
         lambda *_: {"val": 1.0}, lambda *_: None, False,
         pace=Pace(report_s=0), report=lambda progress: told.append(progress.loss),
     )  # fmt: skip
@@ -270,7 +270,7 @@ def test_squared_error_is_learned_too(store: Store, tmp_path: Path):
 def test_a_loss_that_is_not_a_number_names_the_pictures(store: Store, tmp_path: Path):
     broken = Store(store.crops, store.joints * float("nan"), store.weights, store.people)
     with pytest.raises(RtposeError, match=r"loss is nan at step 0; pictures: .*train-\d\.png"):
-        run_training(parse(TrainConfig, TINY, "tiny"), broken, tmp_path)
+        run_training(parse(TINY, "tiny"), broken, tmp_path)
 
 
 def test_settled_weights_know_their_own_statistics():
@@ -289,7 +289,7 @@ def test_settled_weights_know_their_own_statistics():
 
 
 def test_phases():
-    config = parse(TrainConfig, TINY, "tiny")
+    config = parse(TINY, "tiny")
     assert phase_starts(config.phases, 8) == [0, 3, 5]
 
 
@@ -300,7 +300,6 @@ def test_overfits_eight_pictures(drawn_people: Path, store: Store, tmp_path: Pat
         half_body=0,
     )  # fmt: skip
     config = parse(
-        TrainConfig,
         {
             "network": {"stacks": 2, "channels": 32, "depth": 2},
             "phases": [{"size": 96, "images": 960}],
