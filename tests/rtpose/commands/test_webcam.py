@@ -109,7 +109,11 @@ def browser(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[FakeBrowser]]:
 
 
 def test_without_a_display_the_browser_is_taken_and_its_address_said(
-    people: Any, browser: list[FakeBrowser], rtpose: Rtpose, tmp_path: Path
+    people: Any,
+    browser: list[FakeBrowser],
+    rtpose: Rtpose,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
 ):
     code, said = rtpose(
         "webcam", "--camera", f"{people.url}?key=secret", "--port", 4711, "--size", "1280x720",
@@ -119,7 +123,7 @@ def test_without_a_display_the_browser_is_taken_and_its_address_said(
     assert "320x240" in said and "1280x720 was asked for" in said
     assert "no window: no display here" in said
     assert "watch at http://127.0.0.1:4711/" in said
-    assert "recorded out.mp4" in said
+    assert "recorded out.mp4" in caplog.text
     found = re.search(r"(\d+) frames shown, nano by openvino", said)
     assert found is not None and int(found[1]) >= 1
     [view] = browser
@@ -205,7 +209,7 @@ def test_a_lost_camera_that_does_not_return_ends_with_the_recording_kept(
     )  # fmt: skip
     assert code == 2
     assert "is lost: the stream broke off" in caplog.text
-    assert "recorded out.mp4" in said
+    assert "recorded out.mp4" in caplog.text
     assert "not back within 0.5 s" in said.splitlines()[-1]
     with av.open(str(tmp_path / "out.mp4")) as file:
         assert len(list(file.decode(video=0))) >= 1
