@@ -66,10 +66,7 @@ def _to_srgb(image: Image, profile: bytes | None) -> Image:
             return image
         ours = ImageCms.createProfile("sRGB")
         change = ImageCms.buildTransform(theirs, ours, "RGB", "RGB")
-    except (
-        OSError,
-        ImageCms.PyCMSError,
-    ):  # a damaged profile is no reason not to look at a picture
+    except (OSError, ImageCms.PyCMSError):  # a damaged profile damages no picture
         return image
     rgb = PIL.Image.fromarray(np.ascontiguousarray(image[..., ::-1]))
     changed = np.asarray(ImageCms.applyTransform(rgb, change), np.uint8)

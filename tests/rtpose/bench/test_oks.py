@@ -60,6 +60,11 @@ def test_an_area_that_nobody_measured_is_the_boxs(area: float | None, drawn_peop
     data = json.loads(gzip.decompress(labels.read_bytes()))
     for annotation in data["annotations"]:
         annotation["area"] = area
+    somebody = data["annotations"][0] | {
+        "id": 99,
+        "keypoints": [],
+    }  # whom nobody labelled joints of
+    data["annotations"].append(somebody)
     labels.write_bytes(gzip.compress(json.dumps(data).encode()))
     scores = average_precision(labels, found(drawn_people), BODY21, "drawn")
     assert scores["AP"] == pytest.approx(100)
