@@ -117,7 +117,8 @@ def accuracy_tables(accuracy: Accuracy) -> Iterator[RenderableType]:
         names = next(iter(accuracy.precision.values()))
         table = Table("COCO", *map(_right, names))
         for whose, values in accuracy.precision.items():
-            table.add_row(whose, *(f"{value:.1f}" for value in values.values()))
+            shown = ("-" if math.isnan(v) else f"{v:.1f}" for v in values.values())
+            table.add_row(whose, *shown)
         yield table
     yield from (f"note: {note}" for note in accuracy.notes)
 
