@@ -104,8 +104,8 @@ def load_detector(
         If the file, the device, the size or a name above is unknown, missing or does not fit.
     """
     _check_device(device)
-    if size is not None and (size < 32 or size % 32):
-        raise RtposeError(f"detector size {size}: must be a multiple of 32, e.g. 320 or 416")
+    if size is not None:
+        check_size(size)
     path = shipped_detector() if which is None else _find(which)
     if path.suffix != ".safetensors":
         if engine is not None or precision is not None:
@@ -197,15 +197,7 @@ class UltralyticsDetector(Detector):
     precision = "fp32"
 
     def __init__(self, path: Path, device: str, size: int, confidence: float | None = None) -> None:
-        ultralytics = import_ultralytics()
-        try:
-            self._model: Any = ultralytics.YOLO(str(path))
-            names: dict[int, str] = self._model.names
-        except Exception as error:  # a broken file fails in many ways
-            raise RtposeError(f"{path}: ultralytics cannot read it: {first_line(error)}") from error
-        self._classes = [row for row, name in names.items() if name == "person"]
-        if not self._classes:
-            raise RtposeError(f"{path}: this detector has no class named person")
+        self._model, self._classes = open_yolo(path)
         self.name = path.name
         self.device = device
         self.size = size
@@ -228,6 +220,37 @@ class UltralyticsDetector(Detector):
         )[0].boxes
         boxes = found.xyxy.cpu().numpy().astype(np.float32).reshape(-1, 4)
         return boxes, found.conf.cpu().numpy().astype(np.float32)
+
+
+def check_size(size: int) -> None:
+    """Refuse sides that a YOLO's five halvings do not divide.
+
+    Raises
+    ------
+    RtposeError
+    """
+    if size < 32 or size % 32:
+        raise RtposeError(f"detector size {size}: must be a multiple of 32, e.g. 320 or 416")
+
+
+def open_yolo(path: Path) -> tuple[Any, list[int]]:
+    """What ultralytics reads from a file, and its classes that are persons.
+
+    Raises
+    ------
+    RtposeError
+        If it cannot, or there are none.
+    """
+    ultralytics = import_ultralytics()
+    try:
+        yolo: Any = ultralytics.YOLO(str(path))
+        names: dict[int, str] = yolo.names
+    except Exception as error:  # a broken file fails in many ways
+        raise RtposeError(f"{path}: ultralytics cannot read it: {first_line(error)}") from error
+    persons = [row for row, name in names.items() if name == "person"]
+    if not persons:
+        raise RtposeError(f"{path}: this detector has no class named person")
+    return yolo, persons
 
 
 def _default_engine(device: str) -> str:

@@ -25,13 +25,12 @@ def update_average(average: nn.Module, network: nn.Module, decay: float, step: i
     """
     decay = min(decay, (1 + step) / (10 + step))
     pairs = list(zip(_tensors(average), _tensors(network), strict=True))
-    moving = [pair for pair in pairs if pair[0].is_floating_point()]
     # all at once: on a GPU a launch for each of hundreds would take as long as a step
-    means, values = zip(*moving, strict=True)
+    means, values = zip(*(pair for pair in pairs if pair[0].is_floating_point()), strict=True)
     get_ema_multi_avg_fn(decay)(means, values, step)  # type: ignore[no-untyped-call]
-    for count, newer in pairs:
-        if not count.is_floating_point():
-            count.copy_(newer)
+    if counts := [pair for pair in pairs if not pair[0].is_floating_point()]:
+        kept, newer = zip(*counts, strict=True)
+        torch._foreach_copy_(kept, newer)
 
 
 def _tensors(network: nn.Module) -> Iterator[Tensor]:

@@ -17,8 +17,8 @@ import torch
 from torch import Tensor, nn
 
 from rtpose.datasets.find import find_dataset
-from rtpose.detector import Detector, PersonDetector, load_detector
-from rtpose.errors import RtposeError, first_line
+from rtpose.detector import Detector, PersonDetector, check_size, load_detector, open_yolo
+from rtpose.errors import RtposeError
 from rtpose.geometry import box_iou
 from rtpose.offline import import_ultralytics
 from rtpose.yolo import DetectorInfo, load_model, person_only, save_model, trim_yaml
@@ -221,8 +221,7 @@ def train_detector(
     """
     if out.suffix != ".safetensors":
         raise RtposeError(f"{out}: the name of a detector's file must end in .safetensors")
-    if size < 32 or size % 32:
-        raise RtposeError(f"detector size {size}: must be a multiple of 32, e.g. 320 or 416")
+    check_size(size)
     torch.set_num_threads(config.threads)
     model, yaml = load_start(start)
     split = split_pictures(labels, pictures, config)
@@ -307,16 +306,9 @@ def load_start(path: Path) -> tuple[nn.Module, dict[str, Any]]:
         return ours, info.yaml
     if not path.is_file():
         raise RtposeError(f"{path}: no such file")
-    ultralytics = import_ultralytics()
-    try:
-        model: Any = ultralytics.YOLO(str(path)).model
-    except Exception as error:  # a broken file fails in many ways
-        raise RtposeError(f"{path}: ultralytics cannot read it: {first_line(error)}") from error
-    rows = [row for row, name in model.names.items() if name == "person"]
-    if not rows:
-        raise RtposeError(f"{path}: has no class named person")
-    yaml = trim_yaml(model.yaml)
-    return person_only(model, rows[0]), yaml
+    yolo, persons = open_yolo(path)
+    yaml = trim_yaml(yolo.model.yaml)
+    return person_only(yolo.model, persons[0]), yaml
 
 
 def complete_labels(pictures: list[LabelledPicture], detector: Detector) -> list[LabelledPicture]:

@@ -130,6 +130,18 @@ def then_sound_alone(path: Path) -> Iterator[bytes]:
 
 
 @pytest.fixture
+def joined(tmp_path: Path) -> Callable[[Iterable[Path]], Path]:
+    """Put broadcasts (.ts) one behind the other, as recorders and people do."""
+
+    def join(parts: Iterable[Path]) -> Path:
+        whole = tmp_path / "joined.ts"
+        whole.write_bytes(b"".join(part.read_bytes() for part in parts))
+        return whole
+
+    return join
+
+
+@pytest.fixture
 def clip(tmp_path: Path) -> Callable[..., Path]:
     """Make a clip in the test's folder: ``clip(name, images=..., ...)``."""
     return lambda name="in.mp4", **how: make_clip(tmp_path / name, **how)

@@ -379,7 +379,13 @@ def test_a_name_as_long_as_the_file_system_takes(name, clip, counting_images, tm
     assert (tmp_path / f"{name}.mp4").stat().st_size
 
 
-def test_sound_whose_times_go_back_is_left_out_and_said(clip, counting_images, tmp_path):
+def sound_end_s(path: Path) -> float:
+    with av.open(str(path)) as file:
+        *_, last = (p for p in file.demux(audio=0) if p.size)
+        return float((last.pts + last.duration) * last.time_base)
+
+
+def test_sound_whose_times_go_back_is_left_out_and_said(clip, counting_images, joined, tmp_path):
     """Else the muxer refuses the packet, and hours of pictures with it.
 
     What follows would not belong to its pictures, which go on from the one before.
@@ -389,17 +395,15 @@ def test_sound_whose_times_go_back_is_left_out_and_said(clip, counting_images, t
              audio_s=n / 25)
         for n in (40, 60)
     ]  # fmt: skip
-    joined = tmp_path / "joined.ts"
-    joined.write_bytes(b"".join(p.read_bytes() for p in parts))
-    writer = copy(joined, tmp_path / "out.mp4")
+    writer = copy(joined(parts), tmp_path / "out.mp4")
     assert writer.frames == 100
     assert len(writer.audio_skipped) == 1 and "times begin anew" in writer.audio_skipped[0]
-    with av.open(str(tmp_path / "out.mp4")) as made:
-        *_, last = (p for p in made.demux(audio=0) if p.size)
-        assert float((last.pts + last.duration) * last.time_base) < 2.0
+    assert sound_end_s(tmp_path / "out.mp4") < 2.0
 
 
-def test_sound_that_jumps_on_in_a_broadcast_is_left_out_and_said(clip, counting_images, tmp_path):
+def test_sound_that_jumps_on_in_a_broadcast_is_left_out_and_said(
+    clip, counting_images, joined, tmp_path
+):
     """Else .mp4 refuses the rest where the jump is of hours, and hours of nothing else are kept."""
     late = [n * 3000 + 8 * 3600 * 90_000 for n in range(60)]
     parts = [
@@ -407,18 +411,15 @@ def test_sound_that_jumps_on_in_a_broadcast_is_left_out_and_said(clip, counting_
         clip("b.ts", images=counting_images(60), time_base=Fraction(1, 90_000), pts=late,
              audio=["mp2"], audio_s=2, audio_from_s=8 * 3600),
     ]  # fmt: skip
-    joined = tmp_path / "joined.ts"
-    joined.write_bytes(b"".join(p.read_bytes() for p in parts))
-    writer = copy(joined, tmp_path / "out.mp4")
+    writer = copy(joined(parts), tmp_path / "out.mp4")
     assert writer.frames == 120
     assert len(writer.audio_skipped) == 1 and "do not fit" in writer.audio_skipped[0]
+    assert sound_end_s(tmp_path / "out.mp4") < 2.2
     with av.open(str(tmp_path / "out.mp4")) as made:
-        *_, last = (p for p in made.demux(audio=0) if p.size)
-        assert float((last.pts + last.duration) * last.time_base) < 2.2
         assert made.duration / av.time_base < 4.5
 
 
-def test_sound_that_pauses_in_a_broadcast_goes_on(clip, counting_images, tmp_path):
+def test_sound_that_pauses_in_a_broadcast_goes_on(clip, counting_images, joined, tmp_path):
     """As where the describing voice of a film speaks now and then; the pictures' clock goes on."""
     pieces = (0, 15, True), (15, 400, False), (415, 15, True)  # first picture, pictures, sound
     parts = [
@@ -428,13 +429,9 @@ def test_sound_that_pauses_in_a_broadcast_goes_on(clip, counting_images, tmp_pat
              audio_from_s=first / 30)
         for i, (first, count, sound) in enumerate(pieces)
     ]  # fmt: skip
-    joined = tmp_path / "joined.ts"
-    joined.write_bytes(b"".join(p.read_bytes() for p in parts))
-    writer = copy(joined, tmp_path / "out.mp4")
+    writer = copy(joined(parts), tmp_path / "out.mp4")
     assert writer.frames == 430 and writer.audio_skipped == ()
-    with av.open(str(tmp_path / "out.mp4")) as made:
-        *_, last = (p for p in made.demux(audio=0) if p.size)
-        assert float(last.pts * last.time_base) == pytest.approx(430 / 30, abs=0.1)
+    assert sound_end_s(tmp_path / "out.mp4") == pytest.approx(430 / 30, abs=0.1)
 
 
 def test_a_pause_on_a_clock_of_nanoseconds_can_be_written(tmp_path):

@@ -361,7 +361,7 @@ def test_a_stream_without_a_key_frame_is_refused(sender, clip, counting_images, 
 
 @pytest.mark.parametrize("hours", [0.01, 8])
 def test_in_broadcasts_joined_of_two_a_later_second_goes_on_too(
-    hours, clip, counting_images, tmp_path
+    hours, clip, counting_images, joined
 ):
     ticks = 3000  # a picture's, of MPEG-TS's clock
     pts = [n * ticks + round(begin * 3600 * 90_000) for begin in (0, hours) for n in range(50)]
@@ -369,21 +369,17 @@ def test_in_broadcasts_joined_of_two_a_later_second_goes_on_too(
         clip(f"{i}.ts", images=counting_images(50), time_base=Fraction(1, 90_000), pts=part)
         for i, part in enumerate((pts[:50], pts[50:]))
     ]
-    joined = tmp_path / "joined.ts"
-    joined.write_bytes(b"".join(p.read_bytes() for p in parts))
-    with VideoFile(joined) as video:
+    with VideoFile(joined(parts)) as video:
         times = [f.time_s for f in video]
     assert len(times) == 100
     np.testing.assert_allclose(np.diff(times), 1 / 30, atol=1e-4)
 
 
 def test_in_files_joined_of_two_the_second_goes_on_where_the_first_ended(
-    clip, counting_images, tmp_path
+    clip, counting_images, joined
 ):
     parts = [clip(f"{n}.ts", images=counting_images(50), codec="mpeg2video") for n in "ab"]
-    joined = tmp_path / "joined.ts"
-    joined.write_bytes(b"".join(p.read_bytes() for p in parts))
-    with VideoFile(joined) as video:
+    with VideoFile(joined(parts)) as video:
         times = [f.time_s for f in video]
     assert len(times) == 100
     steps = np.diff(times)
