@@ -234,7 +234,7 @@ def _annotate_one(
             progress.advance(task)
         seconds = time.perf_counter() - began
         if writer:
-            writer.close(interrupted=interrupt.is_set())
+            writer.close(file.end_s, interrupted=interrupt.is_set())
     if not frames:
         words = f"stopped before the first frame: nothing is written of {file.name}"
         console.print(words, style="yellow", markup=False)

@@ -206,11 +206,13 @@ class VideoWriter:
         self._encode(picture)
         self.frames += 1
 
-    def close(self, *, interrupted: bool = False) -> None:
+    def close(self, end_s: float | None = None, *, interrupted: bool = False) -> None:
         """Finish the file and give it its name; nothing if it is closed already.
 
         Parameters
         ----------
+        end_s : float, optional
+            Until when the last picture is shown; by default as long as the nominal rate has it.
         interrupted : bool
             The source was not read to its end: the sound ends with the last picture.
 
@@ -225,11 +227,11 @@ class VideoWriter:
             self.abort()
             return
         try:
-            self._encode(None)
+            self._encode(None, end_s)
             if self._audio:
-                end_s = (self._last + 1 / (self._info.rate * self._clock)) * self._clock
+                last_s = (self._last + 1 / (self._info.rate * self._clock)) * self._clock
                 with self._failing_as_rtpose_error():
-                    self._audio.copy_until(end_s if interrupted else None)
+                    self._audio.copy_until(last_s if interrupted else None)
                 self._audio.close()
             with self._failing_as_rtpose_error():
                 self._output.close()
@@ -300,9 +302,11 @@ class VideoWriter:
             return round(nearest / self._clock)
         return round(time_s / self._clock)
 
-    def _encode(self, picture: VideoFrame | None) -> None:
+    def _encode(self, picture: VideoFrame | None, end_s: float | None = None) -> None:
         with self._failing_as_rtpose_error():
             for packet in self._video.encode(picture):
+                if end_s is not None and packet.pts == self._last:
+                    packet.duration = max(1, self._start + self._ticks(end_s) - self._last)
                 if self._audio and packet.dts is not None:
                     self._audio.copy_until(packet.dts * packet.time_base)
                 self._output.mux_one(packet)

@@ -76,6 +76,8 @@ class VideoFile:
     broken : str or None
         After the last frame: where and why the file broke off, or what was damaged and left
         out; None where it was whole, or not wanted to its end.
+    end_s : float or None
+        After the last frame: until when that one is shown, where the file says so.
 
     Raises
     ------
@@ -87,6 +89,7 @@ class VideoFile:
         self.name = shown_url(str(source))
         self._source = source_name(str(source))
         self.broken: str | None = None
+        self.end_s: float | None = None
         self._stop: threading.Event | None = None
         self._count = 0
         self._last_s = 0.0
@@ -179,6 +182,9 @@ class VideoFile:
             self._last_s = float(ticks * time_base)
             unix_s = time.time() if self._live else None
             yield Frame(self._image(picture), self._count - 1, self._last_s, self._source, unix_s)
+            shown_ticks = picture.duration  # 0 where nobody knows
+        if shown_ticks and not self._clockless:
+            self.end_s = self._last_s + float(shown_ticks * time_base)
         self.broken = self._verdict()
 
     def _stamp(self, picture: VideoFrame) -> int | None:

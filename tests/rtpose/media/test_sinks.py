@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import struct
 from fractions import Fraction
 from pathlib import Path
 
@@ -44,6 +45,17 @@ def planes(path: Path) -> list[list[np.ndarray]]:
             ]
             for picture in file.decode(video=0)
         ]
+
+
+def announced_s(path: Path) -> float:
+    """How long players will say that it is."""
+    if path.suffix == ".mkv":
+        with av.open(str(path)) as file:
+            return file.duration / av.time_base
+    data = path.read_bytes()  # FFmpeg adds up what lies between pictures as they are stored
+    # ISO/IEC 14496-12, MovieHeaderBox version 0: ticks a second and their number
+    ticks_per_s, ticks = struct.unpack_from(">2I", data, data.index(b"mvhd") + 4 + 12)
+    return ticks / ticks_per_s
 
 
 def left_over(folder: Path) -> list[str]:
@@ -99,6 +111,26 @@ def test_a_variable_rate_keeps_its_times(clip, counting_images, tmp_path):
     )
     copy(source, tmp_path / "out.mp4")
     assert times(tmp_path / "out.mp4") == times(source) == [Fraction(t, 15360) for t in pts]
+
+
+@pytest.mark.parametrize("suffix", [".mp4", ".mov", ".mkv"])
+def test_the_last_picture_is_shown_as_long_as_in_the_source(
+    suffix, clip, counting_images, tmp_path
+):
+    source = clip(
+        "in.gif",
+        images=counting_images(4),
+        codec="gif",
+        pix_fmt="gray",
+        rate=Fraction(10),
+        container_options={"final_delay": "250"},
+    )
+    out = tmp_path / f"out{suffix}"
+    with VideoFile(source) as video, VideoWriter(out, video.info) as writer:
+        for frame in video:
+            writer.write(frame.image, frame.time_s)
+        writer.close(video.end_s)
+    assert announced_s(out) == pytest.approx(0.3 + 2.5, abs=0.002)
 
 
 def test_times_that_do_not_grow_cost_no_frame(clip, counting_images, tmp_path):
