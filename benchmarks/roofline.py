@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 DTYPES = {
     "fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "int8": torch.int8,
+    "int8+bf16": torch.int8,
 }  # fmt: skip
 
 
@@ -81,7 +82,7 @@ def measure_device(device: str, precision: str) -> Device:
 
     def run() -> None:
         # torch.mm has no integers
-        torch._int_mm(a, b) if precision == "int8" else torch.mm(a, b, out=product)
+        torch._int_mm(a, b) if dtype == torch.int8 else torch.mm(a, b, out=product)
 
     source = torch.zeros(length, device=device, dtype=torch.uint8)
     target = torch.empty_like(source)

@@ -34,8 +34,15 @@ class Verdict(Protocol):
 
 V = TypeVar("V", bound=Verdict)
 
-PRECISIONS = ("fp32", "int8", "bf16")
-"""From the most exact to the least, by the parity of nano and small."""
+PRECISIONS = ("fp32", "int8", "bf16", "int8+bf16")
+"""From the most exact to the least, by the parity of nano and small.
+
+In ``int8`` the tenth of the arithmetic that eight bits would spoil is float32, and takes half of
+nano's time on an AMD EPYC; in ``int8+bf16`` it is bfloat16, which saves a quarter of it all.
+"""
+
+EIGHT_BITS = ("int8", "int8+bf16")
+"""Those that want to know between what the network's inputs lie."""
 
 _WORTHWHILE = 0.9
 """Part of a more exact one's time that a less exact one may take."""
@@ -75,7 +82,8 @@ def possible_precisions(*, measured: bool) -> list[str]:
         Whether it is known between what the network's inputs lie, which eight bits need.
     """
     bfloat16 = "BF16" in capabilities()
-    return ["fp32", *["bf16"] * bfloat16, *["int8"] * measured]
+    missing = {*(() if bfloat16 else ("bf16", "int8+bf16")), *(() if measured else EIGHT_BITS)}
+    return [precision for precision in PRECISIONS if precision not in missing]
 
 
 def time_precisions(

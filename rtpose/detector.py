@@ -89,7 +89,7 @@ def load_detector(
     engine : {"openvino", "torch"}, optional
         None is OpenVINO on the CPU, or torch where OpenVINO does not run, which is said, and
         torch elsewhere. Only for our detectors.
-    precision : {"fp32", "bf16", "fp16", "int8"}, optional
+    precision : {"fp32", "fp16", "bf16", "int8", "int8+bf16"}, optional
         None is the fastest that the device computes in: fp16 on CUDA, on CPUs see
         `rtpose.cpu_precision`, as long as the people found are those of fp32. One that is named is
         not questioned. Only for our detectors.

@@ -28,7 +28,7 @@ _RECIPE = "1"
 """To be raised when how a network is traced, converted or compiled changes: with its own code, the
 libraries' versions and the options, which are in the keys as well, that is all its graph is of."""
 
-_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32"}
+_HINTS = {"fp32": "f32", "bf16": "bf16", "int8": "f32", "int8+bf16": "bf16"}
 """Of what is computed in float; what is in eight bits the graph says, see `rtpose.quantised`."""
 
 

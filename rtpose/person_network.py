@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from rtpose import same_people
 from rtpose.cache import network_hash
 from rtpose.cpu_precision import (
+    EIGHT_BITS,
     ask_once,
     check_precision,
     possible_precisions,
@@ -115,7 +116,7 @@ def on_openvino(
 
     def graph_in(precision: str) -> Any:
         example = torch.zeros(1, 64, 64, 3, dtype=torch.uint8)
-        return convert(rounded if precision == "int8" else exact, example, (-1, -1, -1, 3))
+        return convert(rounded if precision in EIGHT_BITS else exact, example, (-1, -1, -1, 3))
 
     def predict_in(precision: str) -> Predict:
         graph = graph_in(precision)
@@ -133,7 +134,7 @@ def on_openvino(
     if precision is None:
         precision = _quickest(network_hash(rounded), bool(ranges), graph_in, predict_in)
     check_precision(precision)
-    if precision == "int8" and not ranges:
+    if precision in EIGHT_BITS and not ranges:
         raise RtposeError(
             "this detector's inputs were never measured for int8: run python -m training quantise"
         )

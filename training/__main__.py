@@ -239,7 +239,7 @@ def score_detector(
     weights: Annotated[Path, typer.Argument(help="A YOLO11 .pt that knows persons, or ours.")],
     data: BoxesOption,
     precision: Annotated[
-        str | None, typer.Option(help="fp32, int8 or bf16; the quickest without it.")
+        str | None, typer.Option(help="fp32, int8, bf16 or int8+bf16; the quickest without it.")
     ] = None,
     coco: Annotated[
         bool, typer.Option("--coco", help="On the pictures of val, where some have no box.")

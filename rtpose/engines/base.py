@@ -21,7 +21,7 @@ class Engine(Protocol):
     device : str
         ``cpu`` or ``cuda:0``.
     precision : str
-        Of the arithmetic: ``fp32``, ``bf16``, ``fp16``, ``int8``.
+        Of the arithmetic: ``fp32``, ``fp16``, or one of `rtpose.cpu_precision.PRECISIONS`.
     input_size : int
         Side of the crops in pixels.
     """

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from rtpose.cache import network_hash
 from rtpose.checkpoint import Checkpoint
 from rtpose.cpu_precision import (
+    EIGHT_BITS,
     ask_once,
     check_precision,
     possible_precisions,
@@ -104,7 +105,7 @@ class OpenVinoEngine:
     def _network(self, precision: str) -> HeatmapNetwork:
         """The network as it is computed in a precision, on which its hash depends."""
         network = self._checkpoint.network
-        if precision == "int8":
+        if precision in EIGHT_BITS:
             if not self._checkpoint.peaks:
                 raise RtposeError(
                     "this network's inputs were never measured for int8: run python -m training "

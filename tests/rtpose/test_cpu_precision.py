@@ -8,7 +8,12 @@ import pytest
 
 from rtpose import cpu_precision, openvino_model
 from rtpose.cache import keep
-from rtpose.cpu_precision import check_precision, time_precisions, worthwhile
+from rtpose.cpu_precision import (
+    check_precision,
+    possible_precisions,
+    time_precisions,
+    worthwhile,
+)
 from rtpose.errors import RtposeError
 
 PIXELS = np.zeros((1, 3, 8, 8), np.uint8)
@@ -43,6 +48,8 @@ def clock(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[float]:
         ({"fp32": 1.0, "bf16": 0.48, "int8": 0.5}, "int8"),
         ({"fp32": 1.0, "bf16": 0.3, "int8": 0.5}, "bf16"),
         ({"fp32": 1.0, "bf16": 0.85, "int8": 0.95}, "bf16"),
+        ({"fp32": 1.0, "bf16": 0.55, "int8": 0.5, "int8+bf16": 0.4}, "int8+bf16"),
+        ({"fp32": 1.0, "bf16": 0.55, "int8": 0.5, "int8+bf16": 0.47}, "int8"),
     ],
 )
 def test_a_less_exact_one_is_taken_only_if_clearly_quicker(seconds: dict[str, float], chosen: str):
@@ -113,5 +120,22 @@ def test_seconds_of_another_kind_are_timed_again(
 
 def test_what_does_not_exist_is_refused():
     check_precision("int8")
-    with pytest.raises(RtposeError, match="computes in fp32, int8, bf16, not in fp16"):
+    with pytest.raises(RtposeError, match=r"computes in fp32, int8, bf16, int8\+bf16, not in fp16"):
         check_precision("fp16")
+
+
+@pytest.mark.parametrize(
+    ("has_bfloat16", "measured", "names"),
+    [
+        (False, False, ["fp32"]),
+        (True, False, ["fp32", "bf16"]),
+        (False, True, ["fp32", "int8"]),
+        (True, True, ["fp32", "int8", "bf16", "int8+bf16"]),
+    ],
+)
+def test_what_is_possible_goes_by_processor_and_network(
+    monkeypatch: pytest.MonkeyPatch, has_bfloat16: bool, measured: bool, names: list[str]
+):
+    found = ("FP32", "BF16") if has_bfloat16 else ("FP32",)
+    monkeypatch.setattr(cpu_precision, "capabilities", lambda: found)
+    assert possible_precisions(measured=measured) == names

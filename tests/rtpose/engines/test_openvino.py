@@ -16,6 +16,7 @@ import torch
 from rtpose import cpu_precision
 from rtpose.cache import entries
 from rtpose.checkpoint import Checkpoint, load_checkpoint
+from rtpose.cpu_precision import EIGHT_BITS
 from rtpose.engines import openvino, parity
 from rtpose.engines.openvino import OpenVinoEngine
 from rtpose.engines.parity import Parity
@@ -47,12 +48,13 @@ def asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[Pari
     All must be asked for.
     """
     verdicts: list[Parity] = []
+    seconds = {"fp32": 4.0, "bf16": 2.0, "int8": 1.0, "int8+bf16": 0.5}
     monkeypatch.setattr(platformdirs, "user_cache_path", lambda name: tmp_path / name)
     monkeypatch.setattr(cpu_precision, "capabilities", lambda: ("FP32", "BF16"))
     monkeypatch.setattr(
         openvino,
         "time_precisions",
-        lambda network, names, *_: {n: {"fp32": 4.0, "bf16": 2.0, "int8": 1.0}[n] for n in names},
+        lambda network, names, *_: {n: seconds[n] for n in names},
     )
     monkeypatch.setattr(parity, "check", lambda *_: verdicts.pop())
     yield verdicts
@@ -95,15 +97,15 @@ def test_a_verdict_of_other_words_is_damaged(
 
 def test_the_quickest_is_used(asked: list[Parity], measured: Checkpoint):
     asked.append(RIGHT)
-    assert OpenVinoEngine(measured).precision == "int8"
+    assert OpenVinoEngine(measured).precision == "int8+bf16"
 
 
 def test_after_one_that_answers_otherwise_comes_the_next(
     asked: list[Parity], measured: Checkpoint, caplog: pytest.LogCaptureFixture
 ):
     asked += [RIGHT, WRONG]
-    assert OpenVinoEngine(measured).precision == "bf16"
-    assert "in int8 the answers are not those of fp32 (100 joints" in caplog.text
+    assert OpenVinoEngine(measured).precision == "int8"
+    assert "in int8+bf16 the answers are not those of fp32 (100 joints" in caplog.text
 
 
 def test_in_the_end_it_is_fp32(
@@ -120,7 +122,7 @@ def test_in_the_end_it_is_fp32(
 
 
 def test_a_precision_that_was_named_is_not_questioned(asked: list[Parity], measured: Checkpoint):
-    for name in ("fp32", "int8"):
+    for name in ("fp32", "int8", "int8+bf16"):
         assert OpenVinoEngine(measured, name).precision == name
     assert not any("parity" in entry.key for entry in entries())
 
@@ -128,12 +130,16 @@ def test_a_precision_that_was_named_is_not_questioned(asked: list[Parity], measu
 def test_what_cannot_be_computed_in_is_said(asked: list[Parity], tiny: Checkpoint):
     with pytest.raises(RtposeError, match="not in fp16"):
         OpenVinoEngine(tiny, "fp16")
-    with pytest.raises(RtposeError, match="never measured for int8: run python -m training cal"):
-        OpenVinoEngine(tiny, "int8")
+    for name in EIGHT_BITS:
+        with pytest.raises(RtposeError, match="never measured for int8: run python -m training c"):
+            OpenVinoEngine(tiny, name)
 
 
-def test_eight_bits_answer_nearly_as_float(asked: list[Parity], measured: Checkpoint):
-    have = OpenVinoEngine(measured, "int8")(CROPS)
+@pytest.mark.parametrize("precision", EIGHT_BITS)
+def test_eight_bits_answer_nearly_as_float(
+    asked: list[Parity], measured: Checkpoint, precision: str
+):
+    have = OpenVinoEngine(measured, precision)(CROPS)
     with torch.inference_mode():
         want = measured.network(CROPS)
     assert not torch.equal(have, want)
