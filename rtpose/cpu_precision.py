@@ -82,8 +82,11 @@ def possible_precisions(*, measured: bool) -> list[str]:
         Whether it is known between what the network's inputs lie, which eight bits need.
     """
     bfloat16 = "BF16" in capabilities()
-    missing = {*(() if bfloat16 else ("bf16", "int8+bf16")), *(() if measured else EIGHT_BITS)}
-    return [precision for precision in PRECISIONS if precision not in missing]
+    return [
+        precision
+        for precision in PRECISIONS
+        if (bfloat16 or "bf16" not in precision) and (measured or precision not in EIGHT_BITS)
+    ]
 
 
 def time_precisions(
