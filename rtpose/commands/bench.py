@@ -133,7 +133,7 @@ def speed(
     from rtpose.bench.plot import check_plot, plot_stages
     from rtpose.bench.report import speed_tables
     from rtpose.bench.speed import measure_speed
-    from rtpose.commands.setup import load_networks
+    from rtpose.commands.setup import set_up
     from rtpose.engines.select import select_device
     from rtpose.media.sample import write_sample
     from rtpose.media.sources import VideoFile
@@ -150,7 +150,7 @@ def speed(
             size = f"{file.info.width}x{file.info.height}"
         gpu_before_mb = gpu_used_mb(select_device(settings.device))
         # as in `rtpose video`, whose speed is asked for
-        estimator = load_networks(settings, STAGE_THREADS)
+        estimator = set_up(settings, STAGE_THREADS).estimator
         with console.status("warming up") as status:
             result = measure_speed(
                 estimator,
@@ -191,7 +191,7 @@ def accuracy(
     from rtpose.bench.machine import describe, described
     from rtpose.bench.plot import check_plot, plot_curves
     from rtpose.bench.report import accuracy_tables
-    from rtpose.commands.setup import load_networks
+    from rtpose.commands.setup import set_up
     from rtpose.skeleton import SKELETONS
 
     if plot:
@@ -212,8 +212,8 @@ def accuracy(
         about["settings"] |= {"predictions": predictions.name, "joints": joints.name}
         result = evaluate_predictions(part, predictions, joints, comparison, first_pixel)
     else:
-        plain = load_networks(replace(settings, flip_test=False))
-        flipping = load_networks(settings) if settings.flip_test else None
+        plain = set_up(replace(settings, flip_test=False)).estimator
+        flipping = set_up(settings).estimator if settings.flip_test else None
         about["settings"] |= described(settings.model, flipping or plain, settings.flip_test)
         with console.status("reading labels") as status:
             result = evaluate(part, plain, flipping, comparison, status.update)

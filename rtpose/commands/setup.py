@@ -36,7 +36,8 @@ class Setup:
     @property
     def engine(self) -> str:
         """What runs the network, in a few words."""
-        return _in_words(self.settings, self.estimator)
+        engine = self.estimator.engine
+        return f"{self.settings.model} by {engine.name} {engine.precision} on {engine.device}"
 
     def warm_up(self, size: tuple[int, int]) -> None:
         """Do all that only the first frame of a size (width, height) would do."""
@@ -58,25 +59,6 @@ class Setup:
         )
 
 
-def load_networks(settings: Settings, stage_threads: int | None = None) -> Estimator:
-    """Load the networks that the settings name, and say what runs them and why.
-
-    Parameters
-    ----------
-    settings : Settings
-    stage_threads : int, optional
-        See `rtpose.estimator.load_estimator`.
-
-    Raises
-    ------
-    RtposeError
-        See `rtpose.estimator.load_estimator`.
-    """
-    estimator = _load(settings, stage_threads)
-    _say(settings, estimator)
-    return estimator
-
-
 def set_up(settings: Settings, stage_threads: int | None = None) -> Setup:
     """Load the networks, say what runs them and why, and find out what is to be drawn.
 
@@ -92,14 +74,6 @@ def set_up(settings: Settings, stage_threads: int | None = None) -> Setup:
         See `rtpose.estimator.load_estimator`; or if the skeleton to be drawn is unknown or has
         joints that the network does not predict.
     """
-    estimator = _load(settings, stage_threads)
-    predicted = estimator.skeleton
-    shown = find_skeleton(settings.skeleton, predicted) if settings.skeleton else predicted
-    _say(settings, estimator)
-    return Setup(estimator, shown, settings)
-
-
-def _load(settings: Settings, stage_threads: int | None) -> Estimator:
     estimator = load_estimator(
         settings.model,
         device=settings.device,
@@ -114,16 +88,11 @@ def _load(settings: Settings, stage_threads: int | None) -> Estimator:
         # torch's threads go on spinning after each small operation and take the cores that
         # openvino is about to use: the detector is half as fast again without them
         torch.set_num_threads(1)
-    return estimator
-
-
-def _say(settings: Settings, estimator: Estimator) -> None:
-    """The engine and why it is this one: here, so that every command says it, and once."""
+    predicted = estimator.skeleton
+    shown = find_skeleton(settings.skeleton, predicted) if settings.skeleton else predicted
+    setup = Setup(estimator, shown, settings)
+    # here, so that every command says it, and once
     mirrored = " with flip test" if settings.flip_test else ""
-    words = f"{_in_words(settings, estimator)}{mirrored}: {estimator.reason}"
+    words = f"{setup.engine}{mirrored}: {estimator.reason}"
     console.print(words, markup=False, soft_wrap=True)
-
-
-def _in_words(settings: Settings, estimator: Estimator) -> str:
-    engine = estimator.engine
-    return f"{settings.model} by {engine.name} {engine.precision} on {engine.device}"
+    return setup

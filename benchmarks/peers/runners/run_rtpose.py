@@ -10,7 +10,7 @@ import numpy as np
 from protocol import Follow, Place, main
 
 from rtpose.commands.options import Settings
-from rtpose.commands.setup import load_networks
+from rtpose.commands.setup import set_up
 from rtpose.estimator import Estimator
 from rtpose.follow import new_follower
 from rtpose.media.sources import VideoFile
@@ -20,7 +20,7 @@ from rtpose.stream import STAGE_THREADS, every_frame
 
 def _load(job: dict[str, Any]) -> Estimator:
     settings = Settings(job["model"], flip_test=job.get("flip_test", False))
-    return load_networks(settings, STAGE_THREADS)
+    return set_up(settings, STAGE_THREADS).estimator
 
 
 def place(job: dict[str, Any]) -> Place:

@@ -8,7 +8,7 @@ import torch
 from rtpose.bench.accuracy import no_detector
 from rtpose.commands import setup
 from rtpose.commands.options import Settings
-from rtpose.commands.setup import load_networks, set_up
+from rtpose.commands.setup import set_up
 from rtpose.errors import RtposeError
 from rtpose.estimator import Estimator
 from rtpose.skeleton import BODY21, COCO17
@@ -34,8 +34,8 @@ def test_the_engine_is_said_once_with_its_reason(capfd: pytest.CaptureFixture[st
 def test_bench_which_loads_without_and_with_flip_test_says_which(
     capfd: pytest.CaptureFixture[str],
 ):
-    load_networks(Settings())
-    load_networks(Settings(flip_test=True))
+    set_up(Settings())
+    set_up(Settings(flip_test=True))
     assert "on cpu: the fastest" in (said := capfd.readouterr().err)
     assert "on cpu with flip test: the fastest" in said
 
