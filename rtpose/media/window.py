@@ -9,12 +9,10 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from contextlib import closing
-from functools import cache
 from pathlib import Path
 
 import cv2
 
-from rtpose.errors import RtposeError
 from rtpose.media.hud import draw_hud
 from rtpose.media.view import Action, Hud
 from rtpose.pose import FrameResult
@@ -42,7 +40,7 @@ def why_no_window() -> str | None:
     """Say why a window cannot be opened here, None if it can.
 
     To be asked before any window is: OpenCV's Qt aborts the whole process if it cannot open one.
-    On Linux a small window comes and goes, the first time that this is asked.
+    On Linux a small window comes and goes.
     """
     gui = re.search(r"GUI:\s*(\S+)", cv2.getBuildInformation())
     if gui is None or gui[1] == "NONE":
@@ -59,7 +57,6 @@ def why_no_window() -> str | None:
     return _try_window(display or wayland)
 
 
-@cache  # the command asks, and so does the window that it then makes
 def _try_window(display: str) -> str | None:
     """Open a window in a process of its own; say why that failed, None if it did not.
 
@@ -107,18 +104,12 @@ _TITLE = "rtpose"
 
 
 class WindowView:
-    """A window; see `rtpose.media.view.View`. To be used by the main thread.
+    """A window, where `why_no_window` has no objection; see `rtpose.media.view.View`.
 
-    Raises
-    ------
-    RtposeError
-        If there is no display.
+    To be used by the main thread.
     """
 
     def __init__(self) -> None:
-        why = why_no_window()
-        if why is not None:
-            raise RtposeError(f"no window: {why}; use --view browser")
         self._help = False
         self._open = False
         self._asked: list[Action] = []

@@ -13,7 +13,6 @@ import cv2
 import numpy as np
 import pytest
 
-from rtpose.errors import RtposeError
 from rtpose.media import window
 from rtpose.media.view import Action, Hud
 from rtpose.media.window import WindowView, why_no_window
@@ -25,25 +24,15 @@ HUD = Hud(29.7, 41.2, 2, "nano by openvino bf16 on cpu", True, True, "camera los
 RESULT = FrameResult(Frame(np.zeros((240, 320, 3), np.uint8), 0, 0.0), ())
 
 
-@pytest.fixture(autouse=True)
-def forgotten() -> None:
-    """No test gets to know what another found out."""
-    window._try_window.cache_clear()
-
-
 @linux
 @pytest.mark.parametrize("display", [None, ":4711", "localhost:4711", "nonsense", "unix:4711.0"])
-def test_without_a_display_there_is_a_reason_and_an_error(
-    display: str | None, monkeypatch: pytest.MonkeyPatch
-):
+def test_without_a_display_there_is_a_reason(display: str | None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
     if display is None:
         monkeypatch.delenv("DISPLAY", raising=False)
     else:
         monkeypatch.setenv("DISPLAY", display)
     assert "display" in str(why_no_window())
-    with pytest.raises(RtposeError, match="--view browser"):
-        WindowView()
 
 
 @contextmanager
@@ -113,8 +102,6 @@ def test_a_display_that_listens_but_opens_no_window_is_none(
     with fake_x_server(4712, answer):
         why = str(why_no_window())
         assert "display :4712.0" in why and said in why and "\n" not in why
-        with pytest.raises(RtposeError, match="--view browser"):
-            WindowView()
 
 
 @linux
@@ -139,7 +126,6 @@ def test_a_real_display_wants_its_cookie(tmp_path: Path, monkeypatch: pytest.Mon
         monkeypatch.setenv("DISPLAY", display)
         monkeypatch.setenv("XAUTHORITY", str(tmp_path / "none"))
         assert "uthoriz" in str(why_no_window())
-        window._try_window.cache_clear()
         monkeypatch.setenv("XAUTHORITY", str(cookie))
         assert why_no_window() is None
 
@@ -153,7 +139,6 @@ def test_an_opencv_without_windows_is_said(monkeypatch: pytest.MonkeyPatch):
 def fake_gui(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[int]]:
     """OpenCV's window functions, without a window; what is in "keys" is pressed."""
     state: dict[str, list[int]] = {"keys": [], "visible": [1], "pictures": []}
-    monkeypatch.setattr(window, "why_no_window", lambda: None)
     for name in ("namedWindow", "resizeWindow", "destroyWindow"):
         monkeypatch.setattr(cv2, name, lambda *_: None)
     monkeypatch.setattr(cv2, "imshow", lambda _, image: state["pictures"].append(image.copy()))
