@@ -37,8 +37,9 @@ from rtpose.engines.base import Engine
 from rtpose.engines.batches import BUCKETS
 from rtpose.engines.eager import EagerEngine
 from rtpose.engines.openvino import OpenVinoEngine
-from rtpose.engines.select import select_device, select_engine
+from rtpose.engines.select import select_engine
 from rtpose.errors import RtposeError, first_line
+from rtpose.gpu import select_device
 from rtpose.on_device import own_stream
 from rtpose.photographs import photographed_people
 from rtpose.shipped import find_weights, shipped_detector, shipped_networks

@@ -21,7 +21,7 @@ import typer
 
 from benchmarks.record import RESULTS, here_and_now
 from rtpose.datasets.people import People
-from rtpose.engines.select import select_device
+from rtpose.gpu import select_device
 from rtpose.skeleton import BODY21
 from training.batches import Batch, crops_reader, stream_batches
 from training.config import TrainConfig, read_config

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from rtpose.detections import LIMIT, OVERLAP, read_detections, to_input
 from rtpose.errors import RtposeError, first_line
+from rtpose.gpu import select_device
 from rtpose.letterbox import plan_letterbox
 from rtpose.offline import import_ultralytics
 from rtpose.on_device import Picture, own_stream
@@ -80,7 +81,7 @@ def load_detector(
         file that ultralytics reads and that has a class "person"; ``.pt`` files are pickles, so
         only name one you trust. Nothing is ever downloaded.
     device : str
-        "cpu", or what torch calls the accelerator ("cuda", "cuda:1", "mps").
+        See `rtpose.gpu.select_device`.
     size : int, optional
         Longer side, in pixels, that pictures are scaled to; a multiple of 32. None is what the
         detector was made for (640 for ultralytics' own).
@@ -103,7 +104,7 @@ def load_detector(
     RtposeError
         If the file, the device, the size or a name above is unknown, missing or does not fit.
     """
-    _check_device(device)
+    device = select_device(device)
     if size is not None:
         check_size(size)
     path = shipped_detector() if which is None else _find(which)
@@ -275,15 +276,3 @@ def _find(which: str | Path) -> Path:
     raise RtposeError(
         f"detector {which}: no such file. Models are never downloaded: name one you have"
     )
-
-
-def _check_device(device: str) -> None:
-    # select_device says more; but it stands beside this file, and not everybody comes through it
-    try:
-        kind = torch.device(device)
-    except RuntimeError as error:
-        raise RtposeError(f"unknown device {device}: try cpu or cuda") from error
-    if kind.type == "cuda" and (kind.index or 0) >= torch.cuda.device_count():
-        raise RtposeError(f"device {device}: torch sees {torch.cuda.device_count()} CUDA devices")
-    if kind.type == "mps" and not torch.backends.mps.is_available():
-        raise RtposeError("device mps: not on this machine")

@@ -98,7 +98,7 @@ def _devices() -> list[Finding]:
 
 
 def _device() -> str:
-    """Where networks run, as `rtpose.engines.select.select_device` has it for ``auto``."""
+    """Where networks run, as `rtpose.gpu.select_device` has it for ``auto``."""
     return "cuda" if torch.cuda.is_available() and no_answer("cuda") is None else "cpu"
 
 

@@ -14,8 +14,9 @@ from rtpose.claims import settle_poses
 from rtpose.decode import Refine, decode, parabola
 from rtpose.detector import load_detector
 from rtpose.engines.base import Engine
-from rtpose.engines.select import select_device, select_engine
+from rtpose.engines.select import select_engine
 from rtpose.geometry import crop_squares, cut_crops, to_frame
+from rtpose.gpu import select_device
 from rtpose.on_device import Picture, cut_squares, own_stream, upload
 from rtpose.pose import Detections, FloatArray, Image, Pose, poses_of
 from rtpose.shipped import find_weights

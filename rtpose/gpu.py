@@ -1,8 +1,9 @@
-"""Which NVIDIA GPUs this machine has, whether or not PyTorch can use them."""
+"""Which NVIDIA GPUs this machine has, whether or not PyTorch can use them, and what computes."""
 
 from __future__ import annotations
 
 import functools
+import logging
 import shutil
 import subprocess
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ from pathlib import Path
 
 import torch
 
-from rtpose.errors import first_line
+from rtpose.errors import RtposeError, first_line
 from rtpose.host import system_text
+
+log = logging.getLogger(__name__)
 
 _PCI = Path("/sys/bus/pci/devices")
 """What Linux found on the bus, for which it needs no driver; not there on other systems."""
@@ -128,3 +131,40 @@ def no_answer(device: str) -> str | None:
     except RuntimeError as error:
         return f"device {device} does not compute: {first_line(error)}"
     return None
+
+
+def select_device(device: str) -> str:
+    """``auto`` to the best device here; anything else is checked and returned.
+
+    Raises
+    ------
+    RtposeError
+        If the device is unknown, not on this machine, or does not compute.
+    """
+    if device == "auto":
+        if not torch.cuda.is_available():
+            fault = unused_gpu()
+        elif (fault := no_answer("cuda")) is None:
+            return "cuda"
+        if fault is not None:
+            log.warning("%s. Going on with the CPU", fault)
+        return "cpu"
+    try:
+        kind = torch.device(device)
+    except RuntimeError:
+        raise RtposeError(f"unknown device {device!r}: choose auto, cpu or cuda") from None
+    if kind.type == "cuda":
+        count = torch.cuda.device_count()
+        if not torch.cuda.is_available() or (kind.index or 0) >= count:
+            advice = unused_gpu() or "use --device cpu, or install an NVIDIA driver"
+            raise RtposeError(
+                f"device {device}: PyTorch {torch.__version__} finds {count} CUDA GPUs here; "
+                f"{advice}"
+            )
+        if (fault := no_answer(device)) is not None:
+            raise RtposeError(f"{fault}; use another, or --device cpu")
+        return device
+    if kind.type != "cpu":
+        raise RtposeError(f"device {device!r} is not supported: choose auto, cpu or cuda")
+    # cpu:0 is the same
+    return "cpu"

@@ -21,8 +21,8 @@ from rtpose.checkpoint import RAW_SCORES, load_checkpoint, save_checkpoint
 from rtpose.commands.terminal import run_in_one_line
 from rtpose.datasets.find import find_dataset
 from rtpose.engines.eager import EagerEngine
-from rtpose.engines.select import select_device
 from rtpose.errors import RtposeError
+from rtpose.gpu import select_device
 from rtpose.skeleton import BODY21
 from training.calibrate import calibrate_weights
 from training.compare import VARIANTS, markdown, write_results

@@ -23,8 +23,8 @@ import torch
 from torch import Tensor, distributed, nn
 from torch.nn.parallel import DistributedDataParallel
 
-from rtpose.engines.select import select_device
 from rtpose.errors import RtposeError
+from rtpose.gpu import select_device
 from rtpose.network import DCHourglass
 from training.on_gpu import EveryStack
 

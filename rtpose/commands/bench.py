@@ -134,7 +134,7 @@ def speed(
     from rtpose.bench.report import speed_tables
     from rtpose.bench.speed import measure_speed
     from rtpose.commands.setup import set_up
-    from rtpose.engines.select import select_device
+    from rtpose.gpu import select_device
     from rtpose.media.sample import write_sample
     from rtpose.media.sources import VideoFile
     from rtpose.stream import STAGE_THREADS

@@ -16,7 +16,8 @@ def compile(
 ) -> None:
     """Build the engine for this machine ahead; TensorRT takes minutes, once."""
     from rtpose.checkpoint import load_checkpoint
-    from rtpose.engines.select import select_device, select_engine
+    from rtpose.engines.select import select_engine
+    from rtpose.gpu import select_device
     from rtpose.shipped import find_weights
 
     began = time.perf_counter()

@@ -30,7 +30,7 @@ def why_not(engine: str, device: str) -> str | None:
     engine : str
         One of `ENGINES`.
     device : str
-        As `rtpose.engines.select.select_device` returns it.
+        As `rtpose.gpu.select_device` returns it.
     """
     if engine == "openvino":
         if device != "cpu":

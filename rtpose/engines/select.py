@@ -6,15 +6,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
-import torch
-
 from rtpose.checkpoint import Checkpoint
 from rtpose.engines.available import ENGINES, why_not
 from rtpose.engines.base import Engine
 from rtpose.engines.eager import EagerEngine
 from rtpose.engines.faults import is_out_of_memory
 from rtpose.errors import RtposeError, first_line
-from rtpose.gpu import no_answer, unused_gpu
 
 log = logging.getLogger(__name__)
 
@@ -37,43 +34,6 @@ class Selection:
     reason: str
 
 
-def select_device(device: str) -> str:
-    """``auto`` to the best device here; anything else is checked and returned.
-
-    Raises
-    ------
-    RtposeError
-        If the device is unknown, not on this machine, or does not compute.
-    """
-    if device == "auto":
-        if not torch.cuda.is_available():
-            fault = unused_gpu()
-        elif (fault := no_answer("cuda")) is None:
-            return "cuda"
-        if fault is not None:
-            log.warning("%s. Going on with the CPU", fault)
-        return "cpu"
-    try:
-        kind = torch.device(device)
-    except RuntimeError:
-        raise RtposeError(f"unknown device {device!r}: choose auto, cpu or cuda") from None
-    if kind.type == "cuda":
-        count = torch.cuda.device_count()
-        if not torch.cuda.is_available() or (kind.index or 0) >= count:
-            advice = unused_gpu() or "use --device cpu, or install an NVIDIA driver"
-            raise RtposeError(
-                f"device {device}: PyTorch {torch.__version__} finds {count} CUDA GPUs here; "
-                f"{advice}"
-            )
-        if (fault := no_answer(device)) is not None:
-            raise RtposeError(f"{fault}; use another, or --device cpu")
-        return device
-    if kind.type != "cpu":
-        raise RtposeError(f"device {device!r} is not supported: choose auto, cpu or cuda")
-    # cpu:0 is the same
-    return "cpu"
-
-
 def select_engine(
     name: str,
     checkpoint: Checkpoint,
@@ -89,7 +49,7 @@ def select_engine(
         ``auto`` or one of `rtpose.engines.available.ENGINES`.
     checkpoint : Checkpoint
     device : str
-        As `select_device` returns it.
+        As `rtpose.gpu.select_device` returns it.
     flip_test : bool
         Also run every crop's mirror image and average.
     threads_for_few : int, optional

@@ -1,4 +1,4 @@
-"""Command lines as a user types them, and a camera on the network that does as it is told."""
+"""Command lines as a user types them, cameras that do as they are told, machines without a GPU."""
 
 import contextlib
 import itertools
@@ -16,8 +16,11 @@ from typing import Any
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from rtpose import gpu
 from rtpose.cli import main
+from rtpose.gpu import Driver, Gpu
 
 from .rtsp_camera import RtspCamera
 
@@ -221,3 +224,19 @@ def interrupted(tmp_path: Path) -> Callable[..., tuple[int, str]]:
         return process.returncode, errors
 
     return run
+
+
+@pytest.fixture
+def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(gpu, "ask_driver", Driver)
+    monkeypatch.setattr(gpu, "cards_on_the_bus", lambda: 0)
+
+
+@pytest.fixture
+def hidden_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A driver that lists a card which PyTorch cannot use."""
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    monkeypatch.setattr(
+        gpu, "ask_driver", lambda: Driver((Gpu("NVIDIA GeForce RTX 4090", "550.54.14"),))
+    )

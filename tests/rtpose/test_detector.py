@@ -137,7 +137,7 @@ def test_gpu_agrees_with_cpu(pictures):
         ({"which": "nowhere/yolo11n.pt"}, "no such file"),
         ({"which": "yolo11n.pt"}, "never downloaded"),
         ({"device": "quantum"}, "unknown device"),
-        ({"device": "cuda:99"}, "CUDA devices"),
+        ({"device": "cuda:99"}, "CUDA GPUs"),
         ({"size": 300}, "multiple of 32"),
         ({"size": 0}, "multiple of 32"),
         ({"engine": "steam"}, "unknown detector engine"),

@@ -3,15 +3,11 @@
 import pytest
 import torch
 
-from rtpose import gpu
 from rtpose.checkpoint import Checkpoint
 from rtpose.engines import available, select
 from rtpose.engines.available import why_not
-from rtpose.engines.select import select_device, select_engine
+from rtpose.engines.select import select_engine
 from rtpose.errors import RtposeError
-from rtpose.gpu import Driver, Gpu, unused_gpu
-
-CARD = Gpu("NVIDIA GeForce RTX 4090", "550.54.14")
 
 
 class Fake:
@@ -26,20 +22,6 @@ class Fake:
     def warm_up(self) -> None:
         if self.name in self.broken:
             raise type(self.error)(f"engine {self.name}: {self.error}")
-
-
-@pytest.fixture
-def no_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(gpu, "ask_driver", Driver)
-    monkeypatch.setattr(gpu, "cards_on_the_bus", lambda: 0)
-
-
-@pytest.fixture
-def hidden_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A driver that lists a card which PyTorch cannot use."""
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    monkeypatch.setattr(gpu, "ask_driver", lambda: Driver((CARD,)))
 
 
 @pytest.fixture
@@ -211,79 +193,3 @@ def test_gpu_engine_and_cpu_asked_for_on_a_machine_with_gpu(
 def test_openvino_does_not_run_on_a_gpu(tiny: Checkpoint):
     with pytest.raises(RtposeError, match="openvino: runs on cpu, not on cuda; add --device cpu"):
         select_engine("openvino", tiny, "cuda")
-
-
-def test_a_gpu_that_is_not_used_is_said_loudly(hidden_gpu: None, caplog: pytest.LogCaptureFixture):
-    assert select_device("auto") == "cpu"
-    (record,) = caplog.records
-    assert record.levelname == "WARNING"
-    assert "NVIDIA GeForce RTX 4090 is not used" in record.getMessage()
-
-
-def test_a_driver_that_fails_is_said_loudly(
-    no_gpu: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-):
-    """Else all is computed on the CPU, and nobody learns that the GPU is not used."""
-    fault = "nvidia-smi fails: Failed to initialize NVML: Driver/library version mismatch"
-    monkeypatch.setattr(gpu, "ask_driver", lambda: Driver(fault=fault))
-    assert select_device("auto") == "cpu"
-    (record,) = caplog.records
-    assert record.levelname == "WARNING" and fault in record.getMessage()
-    with pytest.raises(RtposeError, match="Driver/library version mismatch; restart the machine"):
-        select_device("cuda")
-
-
-def test_a_gpu_without_a_driver_is_said_loudly(
-    no_gpu: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-):
-    monkeypatch.setattr(gpu, "cards_on_the_bus", lambda: 1)
-    assert select_device("auto") == "cpu"
-    (record,) = caplog.records
-    assert "an NVIDIA GPU is in this machine and not used: there is no driver" in record.message
-
-
-def test_a_pytorch_without_cuda_is_named(hidden_gpu: None, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(torch.version, "cuda", None)
-    assert "built without CUDA; install the CUDA build" in str(unused_gpu())
-
-
-def test_without_a_gpu_nothing_is_said(no_gpu: None, caplog: pytest.LogCaptureFixture):
-    assert select_device("auto") == "cpu"
-    assert not caplog.records
-
-
-def test_devices_are_checked(no_gpu: None):
-    with pytest.raises(RtposeError, match="unknown device 'gpu'"):
-        select_device("gpu")
-    with pytest.raises(RtposeError, match="CUDA GPUs here; use --device cpu"):
-        select_device("cuda:99")
-    with pytest.raises(RtposeError, match="not supported"):
-        select_device("mps")
-
-
-def test_a_cpu_with_a_number_is_the_cpu():
-    assert select_device("cpu:0") == "cpu"
-
-
-def test_a_gpu_that_does_not_compute_is_not_used(
-    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-):
-    """It is listed, but this PyTorch has no kernels for it, or it is another program's alone."""
-
-    def fail(*_: object, **__: object) -> None:
-        raise RuntimeError("CUDA error: no kernel image is available\nSearch for more")
-
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
-    with monkeypatch.context() as patch:
-        patch.setattr(torch, "ones", fail)
-        assert select_device("auto") == "cpu"
-        assert "device cuda does not compute: CUDA error: no kernel image is av" in caplog.text
-        assert "Search" not in caplog.text
-        with pytest.raises(RtposeError, match=r"cuda:1 does not compute: .*; use another, or"):
-            select_device("cuda:1")
-        caplog.clear()
-    ones = torch.ones
-    monkeypatch.setattr(torch, "ones", lambda *shape, device, **kind: ones(*shape, **kind))
-    assert select_device("auto") == "cuda" and select_device("cuda:1") == "cuda:1"
-    assert not caplog.records
