@@ -40,7 +40,7 @@ def read_detections(raw: Tensor, plan: Letterbox, confidence: float, overlap: fl
         kept = suppress_overlaps(boxes, scores, overlap)[:LIMIT]
         boxes, scores = boxes[kept], scores[kept]
     else:
-        found: FloatArray = read_people(raw, plan.size, overlap, limit=LIMIT).cpu().numpy()
+        found: FloatArray = read_people(raw, plan.size, overlap, LIMIT).cpu().numpy()
         found = found[found[:, 4] >= confidence]
         boxes, scores = found[:, :4], found[:, 4]
     boxes = clip_boxes(boxes_to_image(boxes, plan), *plan.image)

@@ -20,7 +20,7 @@ from torch.nn import functional
 from rtpose.geometry import crop_to_frame, halvings
 from rtpose.letterbox import PAD_VALUE, Letterbox
 from rtpose.pose import FloatArray, Image
-from rtpose.yolo import DISTANCE_BINS, grid
+from rtpose.yolo import CELLS, DISTANCE_BINS, grid
 
 Picture = Image | Tensor
 """(H, W, 3) uint8 BGR, on the host or on the GPU."""
@@ -74,9 +74,7 @@ def letterbox_frame(frame: Tensor, plan: Letterbox) -> Tensor:
     return out
 
 
-def read_people(
-    raw: Tensor, input_size: tuple[int, int], overlap: float, cells: int = 300, limit: int = 100
-) -> Tensor:
+def read_people(raw: Tensor, input_size: tuple[int, int], overlap: float, limit: int) -> Tensor:
     """The best boxes of one picture's raw predictions, overlaps suppressed.
 
     Parameters
@@ -87,8 +85,8 @@ def read_people(
         Height and width of the network's input.
     overlap : float
         Intersection over union above which two boxes are one person.
-    cells, limit : int
-        Grid cells that are looked at, and most boxes in the answer.
+    limit : int
+        Most boxes in the answer.
 
     Returns
     -------
@@ -99,7 +97,7 @@ def read_people(
     from torchvision.ops import nms
 
     centres, strides = _device_grid(input_size, raw.device)
-    logits, chosen = raw[-1].float().topk(min(cells, raw.shape[1]))
+    logits, chosen = raw[-1].float().topk(min(CELLS, raw.shape[1]))
     scores = logits.sigmoid()
     bins = raw[:-1, chosen].float().view(4, DISTANCE_BINS, -1).softmax(dim=1)
     steps = torch.arange(DISTANCE_BINS, dtype=torch.float32, device=raw.device)

@@ -30,6 +30,9 @@ DISTANCE_BINS = 16
 STRIDES = (8, 16, 32)
 """Pixels between the centres of the three grids YOLO11 predicts on."""
 
+CELLS = 300
+"""Most grid cells of a picture that are looked at, the best."""
+
 _YAML_KEYS = ("nc", "scales", "scale", "backbone", "head")
 _LAYERS = {"Conv", "C3k2", "SPPF", "C2PSA", "Concat", "Detect", "nn.Upsample"}
 
@@ -179,9 +182,9 @@ def load_model(path: Path) -> tuple[nn.Module, DetectorInfo]:
 
 
 def read_predictions(
-    raw: Tensor, input_size: tuple[int, int], confidence: float, limit: int = 300
+    raw: Tensor, input_size: tuple[int, int], confidence: float
 ) -> tuple[FloatArray, FloatArray]:
-    """Boxes and scores of the cells that see a person, best first, overlaps still in.
+    """Boxes and scores of the `CELLS` best that see a person, best first, overlaps still in.
 
     Parameters
     ----------
@@ -191,8 +194,6 @@ def read_predictions(
         Height and width of the network's input.
     confidence : float
         Least score, 0 to 1.
-    limit : int
-        At most so many cells, the best.
 
     Returns
     -------
@@ -201,7 +202,7 @@ def read_predictions(
     scores : (N,) float32
     """
     centres, strides = grid(input_size)
-    best, cells = raw[-1].float().topk(min(limit, raw.shape[1]))
+    best, cells = raw[-1].float().topk(min(CELLS, raw.shape[1]))
     scores: FloatArray = best.sigmoid().cpu().numpy()
     keep = int((scores >= confidence).sum())
     cells = cells[:keep]

@@ -218,8 +218,8 @@ def detector(
 ) -> None:
     """Fine-tune a person detector, and score it on pictures that training never saw."""
     labels = detector_labels(data, "train")
-    made = train_detector(start, labels, data, out, DetectorConfig(), size, confidence)
-    _report_detector(made, data)
+    train_detector(start, labels, data, out, DetectorConfig(), size, confidence)
+    _report_detector(out, data)
 
 
 @app.command()
@@ -230,8 +230,8 @@ def quantise(
 ) -> None:
     """Teach a person detector to answer in eight bits as in float, and score it."""
     labels = detector_labels(data, "train")
-    made = quantise_detector(start, labels, data, out, DetectorConfig(), EightBitConfig())
-    _report_detector(made, data)
+    quantise_detector(start, labels, data, out, DetectorConfig(), EightBitConfig())
+    _report_detector(out, data)
 
 
 @app.command()
@@ -253,13 +253,13 @@ def score_detector(
     else:
         labels = detector_labels(data, "train")
         pictures = split_pictures(labels, data, DetectorConfig()).held_back
-    _print_detector(evaluate_detector(weights, pictures, precision=precision))
+    _print_detector(evaluate_detector(weights, pictures, precision))
 
 
 def _report_detector(path: Path, data: Path) -> None:
     labels = detector_labels(data, "train")
     held_back = split_pictures(labels, data, DetectorConfig()).held_back
-    found = evaluate_detector(path, held_back, precision="fp32")
+    found = evaluate_detector(path, held_back, "fp32")
     record_scores(path, found)
     _print_detector(found)
 

@@ -120,12 +120,12 @@ def fit_calibration(
     return Calibration(slope, offset)
 
 
-def calibration_error(chances: FloatArray, right: FloatArray, bins: int = 10) -> float:
-    """Mean gap between what was promised and what came true, over bins of the promise (ECE)."""
-    which = (chances * bins).astype(int).clip(0, bins - 1)
+def calibration_error(chances: FloatArray, right: FloatArray) -> float:
+    """Mean gap between what was promised and what came true, over tenths of the promise (ECE)."""
+    which = (chances * 10).astype(int).clip(0, 9)
     gaps = [
         abs(float(chances[which == b].mean() - right[which == b].mean())) * (which == b).mean()
-        for b in range(bins)
+        for b in range(10)
         if (which == b).any()
     ]
     return float(sum(gaps))

@@ -192,7 +192,7 @@ def train_detector(
     config: DetectorConfig,
     size: int,
     confidence: float,
-) -> Path:
+) -> None:
     """Fine-tune `start` on persons only and write the best checkpoint.
 
     Parameters
@@ -208,11 +208,6 @@ def train_detector(
     config : DetectorConfig
     size, confidence : int, float
         Written into the file as its default input size and score threshold.
-
-    Returns
-    -------
-    Path
-        `out`.
 
     Raises
     ------
@@ -243,22 +238,19 @@ def train_detector(
         if ap > best:
             best = ap
             save_model(candidate, info, out)
-    return out
 
 
 def evaluate_detector(
-    detector: Path | None,
-    pictures: list[LabelledPicture],
-    precision: str | None = None,
+    detector: Path, pictures: list[LabelledPicture], precision: str | None
 ) -> dict[int, Evaluation]:
     """Score a detector at several input sizes.
 
     Parameters
     ----------
-    detector : Path or None
-        Any file `load_detector` takes; None is the shipped one.
+    detector : Path
+        Any file `load_detector` takes.
     pictures : list of LabelledPicture
-    precision : str, optional
+    precision : str or None
         See `load_detector`.
 
     Raises

@@ -61,7 +61,7 @@ def quantise_detector(
     out: Path,
     split: DetectorConfig,
     config: EightBitConfig,
-) -> Path:
+) -> None:
     """Measure a detector's inputs, teach it, and write it with both.
 
     Parameters
@@ -73,11 +73,6 @@ def quantise_detector(
     split : DetectorConfig
         That of the detector's training: what it held back stays held back.
     config : EightBitConfig
-
-    Returns
-    -------
-    Path
-        `out`.
     """
     torch.set_num_threads(config.threads)
     model, info = load_model(start)
@@ -86,7 +81,6 @@ def quantise_detector(
     taught = teach(model, ranges, train, config)
     notes = {**info.notes, "eight bits": str(asdict(config))}
     save_model(taught, replace(info, notes=notes, ranges=ranges), out)
-    return out
 
 
 def measure_ranges(

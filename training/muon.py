@@ -17,18 +17,19 @@ from torch import Tensor
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 """Coefficients of the Newton-Schulz step, from the authors: steepest at 0 that still converges."""
 
+_STEPS = 5
+"""Of Newton and Schulz."""
+
 _MATCH_ADAM = 0.2
 """Root mean square of an update per root of the longer side, as AdamW's are (arXiv:2502.16982)."""
 
 
-def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
+def orthogonalise(matrices: Tensor) -> Tensor:
     """The nearest semi-orthogonal matrices, about: singular values end up between 0.7 and 1.2.
 
     Parameters
     ----------
     matrices : (B, M, N) float
-    steps : int
-        Newton-Schulz iterations.
 
     Returns
     -------
@@ -40,7 +41,7 @@ def orthogonalise(matrices: Tensor, steps: int = 5) -> Tensor:
     if tall:
         x = x.mT
     x = x / (x.norm(dim=(-2, -1), keepdim=True) + 1e-7)
-    for _ in range(steps):
+    for _ in range(_STEPS):
         gram = x @ x.mT
         x = torch.baddbmm(x, torch.baddbmm(gram, gram, gram, beta=b, alpha=c), x, beta=a)
     result: Tensor = x.mT if tall else x

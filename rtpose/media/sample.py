@@ -26,6 +26,9 @@ goes in each: from and to, in parts of width and height; chosen so that the peop
 _ZOOM = 1.15
 """How much closer the view comes in the course of one photograph."""
 
+_RATE = Fraction(30000, 1001)
+"""Frames a second."""
+
 _SOUND_RATE, _TONE_HZ, _LOUDNESS = 48000, 220.0, 0.05
 _BLOCK = 1024
 """Samples in one AAC packet."""
@@ -34,7 +37,6 @@ _BLOCK = 1024
 def write_sample(
     path: str | Path,
     seconds: float = 6.0,
-    rate: Fraction = Fraction(30000, 1001),
     size: tuple[int, int] = (640, 480),
 ) -> None:
     """Write a clip: a slow pan and zoom over two photographs, one after the other, with a tone.
@@ -45,8 +47,6 @@ def write_sample(
         An .mp4 file; replaced if it exists.
     seconds : float
         Length, rounded to whole frames, at least two.
-    rate : Fraction
-        Frames a second.
     size : (int, int)
         Width and height in pixels, both even.
 
@@ -56,24 +56,24 @@ def write_sample(
         If the photographs are not where ultralytics installs them, or the file cannot be
         written.
     """
-    count = max(2, round(seconds * rate))
+    count = max(2, round(seconds * _RATE))
     photographs = [read_photograph(name) for name, _, _ in _COURSES]
     try:
         with av.open(f"file:{path}", "w", container_options={"movflags": "+faststart"}) as output:
-            video = output.add_stream("libx264", rate=rate, options=dict(ENCODER_OPTIONS))
+            video = output.add_stream("libx264", rate=_RATE, options=dict(ENCODER_OPTIONS))
             coder = video.codec_context
             coder.width, coder.height = size
-            coder.pix_fmt, coder.time_base = "yuv420p", 1 / rate
+            coder.pix_fmt, coder.time_base = "yuv420p", 1 / _RATE
             audio = output.add_stream("aac", rate=_SOUND_RATE, layout="mono")
-            sound = _tone(float(count / rate))
+            sound = _tone(float(count / _RATE))
             for i in range(count):
                 image = _view(photographs, i / count, size)
                 picture = av.VideoFrame.from_ndarray(image, format="bgr24")
-                picture.pts, picture.time_base = i, 1 / rate
+                picture.pts, picture.time_base = i, 1 / _RATE
                 output.mux(video.encode(picture))
                 while (block := next(sound, None)) is not None:
                     output.mux(audio.encode(block))
-                    if block.pts is not None and block.pts > (i + 1) / rate * _SOUND_RATE:
+                    if block.pts is not None and block.pts > (i + 1) / _RATE * _SOUND_RATE:
                         break
             output.mux(video.encode(None))
             output.mux(audio.encode(None))

@@ -100,7 +100,7 @@ def test_boxes_are_those_of_numpy(overlap: float, raw: list[tuple[torch.Tensor, 
     for one, size in raw:
         boxes, scores = read_predictions(one, size, confidence=0.05)
         kept = suppress_overlaps(boxes, scores, overlap)
-        found = read_people(one, size, overlap).numpy()
+        found = read_people(one, size, overlap, 100).numpy()
         found = found[found[:, 4] >= 0.05]
         np.testing.assert_allclose(found[:, :4], boxes[kept], atol=0.01)
         np.testing.assert_allclose(found[:, 4], scores[kept], atol=1e-5)

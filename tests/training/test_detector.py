@@ -137,7 +137,7 @@ def test_nothing_to_choose_by_is_said_before_training(tmp_path):
 def test_nobody_to_find(picture):
     nobody = replace(picture, boxes=np.zeros((0, 4), np.float32))
     with pytest.raises(RtposeError, match="none of 1 pictures has a person's box"):
-        evaluate_detector(None, [nobody])
+        evaluate_detector(nobody.path, [nobody], "fp32")
 
 
 def test_start_must_exist(tmp_path):
