@@ -21,7 +21,7 @@ from rtpose.estimator import Estimator
 from rtpose.geometry import crop_squares
 from rtpose.heatmaps import merge_flipped
 from rtpose.metrics import (
-    MPII_HEAD_SHARE,
+    TORSO,
     Comparison,
     Means,
     Pck,
@@ -44,9 +44,6 @@ LIMB_JOINTS = tuple(
     for side in ("left", "right")
 )
 """The twelve joints that every pose network of the field predicts, whatever its convention."""
-
-TORSO = ("right_shoulder", "left_hip")
-"""Ends of the diagonal that PCK is measured in, except where a set has its own."""
 
 TORSO_THRESHOLD, HEAD_THRESHOLD = 0.2, 0.5
 
@@ -409,7 +406,7 @@ def head_pck(scored: Scored, skeleton: Skeleton) -> Pck:
 def _head_sizes(people: People, skeleton: Skeleton) -> NDArray[Any]:
     if people.head_sizes is not None:
         return people.head_sizes
-    return head_segment_reference(people.joints, people.labelled, skeleton, share=MPII_HEAD_SHARE)
+    return head_segment_reference(people.joints, people.labelled, skeleton)
 
 
 def _only(

@@ -10,7 +10,6 @@ from pathlib import Path
 import numpy as np
 
 from rtpose.bench.accuracy import (
-    TORSO,
     Found,
     Score,
     Scored,
@@ -28,7 +27,7 @@ from rtpose.datasets.labels import read_json
 from rtpose.datasets.people import People
 from rtpose.errors import RtposeError
 from rtpose.estimator import Estimator
-from rtpose.metrics import Comparison
+from rtpose.metrics import TORSO, Comparison
 from rtpose.skeleton import COCO17, FLIC11, LSP14, MPII16, Skeleton
 
 GIVEN, DETECTED = "in the labels' boxes", "in our detector's boxes"
