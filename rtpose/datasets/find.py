@@ -105,22 +105,20 @@ def find_dataset(folder: Path) -> DataSet:
 
 def _find_mpii(folder: Path) -> DataSet | None:
     heads = _first(folder, "detections_our_format.mat", "gt_valid.mat")
-    both = _first(folder, "mpii_annotations.json", "mpii_annotations.json.gz")
-    official = _first(folder, "mpii_human_pose_v1_u12_1.mat")
-    train = _first(folder, "mpii_train.json", "annot/train.json")
-    val = _first(folder, "mpii_val.json", "annot/valid.json")
+    whole = _first(
+        folder,
+        "mpii_annotations.json",
+        "mpii_annotations.json.gz",
+        "mpii_human_pose_v1_u12_1.mat",
+    )
+    train = whole or _first(folder, "mpii_train.json", "annot/train.json")
+    val = whole or _first(folder, "mpii_val.json", "annot/valid.json")
     splits: dict[str, ReadSplit] = {}
-    if both or official:
-        labels = both or official
-        assert labels is not None
-        splits["train"] = partial(read_mpii, labels, "train")
-        splits["val"] = partial(read_mpii, labels, "val", heads=heads)
-    elif train or val:
-        if train:
-            splits["train"] = partial(read_mpii, train, "train")
-        if val:
-            splits["val"] = partial(read_mpii, val, "val", heads=heads)
-    else:
+    if train:
+        splits["train"] = partial(read_mpii, train, "train")
+    if val:
+        splits["val"] = partial(read_mpii, val, "val", heads=heads)
+    if not splits:
         return None
     wanting = []
     if "train" not in splits:
