@@ -147,7 +147,7 @@ def measure(
             return result
 
         stop = threading.Event()
-        with closing(newest_frame(session.frames(stop), step, stop=stop)) as results:
+        with closing(newest_frame(camera.frames(stop), step, stop=stop)) as results:
             session.run(results)
     if session.fault:
         raise RtposeError(session.fault)

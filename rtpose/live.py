@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import math
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +17,7 @@ from rtpose.media.cameras import Camera
 from rtpose.media.recording import Recorder, save_snapshot
 from rtpose.media.saver import Saver
 from rtpose.media.view import Action, Hud, View
-from rtpose.pose import Frame, FrameResult
+from rtpose.pose import FrameResult
 
 log = logging.getLogger(__name__)
 
@@ -81,17 +80,12 @@ class Session:
         self._tell = tell
         self._told_s = 0.0
         self._began_s = math.inf  # when the first picture was shown
-        self._paused = threading.Event()
         self.quit = False
         self.fault = ""
         self._last: FrameResult | None = None
         self._age_ms = 0.0
         self._black = False
         self._times: deque[float] = deque()
-
-    def frames(self, stop: threading.Event) -> Iterator[Frame]:
-        """Give the camera's frames; while the session is paused they are thrown away unseen."""
-        return (f for f in self._camera.frames(stop) if not self._paused.is_set())
 
     def run(self, results: Iterable[FrameResult | None]) -> None:
         """Show results, or the last one again where there is None, to the end or until quit.
@@ -106,10 +100,10 @@ class Session:
                 self._obey(action)
             if self.quit:
                 return
-            if result is not None and not self._paused.is_set():
+            if result is not None and not self._camera.paused.is_set():
                 self._take(result)
             elif self._last is not None:
-                if not self._paused.is_set():  # there the picture is meant to stand
+                if not self._camera.paused.is_set():  # there the picture is meant to stand
                     self._look_at_its_age(self._last)
                 self._view.show(self._last, self._hud())
             self._tell_now_and_then()
@@ -145,10 +139,10 @@ class Session:
         if action is Action.QUIT:
             self.quit = True
         elif action is Action.PAUSE:
-            if self._paused.is_set():
-                self._paused.clear()
+            if self._camera.paused.is_set():
+                self._camera.paused.clear()
             else:
-                self._paused.set()
+                self._camera.paused.set()
         elif action is Action.MIRROR:
             self._mirror = not self._mirror
         elif action is Action.RECORD:
@@ -175,7 +169,7 @@ class Session:
             people=len(self._last.poses) if self._last else 0,
             engine=self._engine,
             recording=self._recorder.wanted,
-            paused=self._paused.is_set(),
+            paused=self._camera.paused.is_set(),
             notice=self._notice(),
         )
 

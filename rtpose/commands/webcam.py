@@ -167,7 +167,7 @@ def webcam(
         if saver:
             stack.callback(saver.close)
         with closing(
-            newest_frame(session.frames(stop), setup.new_follower(), stop=stop)
+            newest_frame(source.frames(stop), setup.new_follower(), stop=stop)
         ) as results:
             session.run(results)
         interrupted = stop.is_set() and not session.quit

@@ -74,6 +74,8 @@ class Camera:
         Frames a second that the camera promised when it was opened.
     waiting : Waiting or None
         Set while the camera is lost.
+    paused : threading.Event
+        To be set while nobody wants pictures: those of a camera go by, a file waits.
     """
 
     def __init__(
@@ -81,6 +83,7 @@ class Camera:
     ) -> None:
         self.name = name
         self.waiting: Waiting | None = None
+        self.paused = threading.Event()
         self._open_feed = open_feed
         self._max_wait_s = max_wait_s
         self._newest: Frame | None = None
@@ -160,6 +163,8 @@ class Camera:
                         return
                 self._began_s = time.monotonic()
             for index, image in enumerate(chain((first,), self._pictures(feed))):
+                if self.paused.is_set():
+                    continue
                 with self._changed:
                     self._newest = Frame(image, index, self.now_s(), self.name, time.time())
                     self._changed.notify_all()
@@ -178,6 +183,8 @@ class Camera:
             try:
                 while not self._stop.is_set() and (image := feed.read()) is not None:
                     self._found(image)
+                    while feed.waits and self.paused.is_set() and not self._stop.wait(_TICK_S):
+                        pass
                     yield image
                 return
             except Lost as loss:

@@ -69,6 +69,7 @@ class Stage:
 
     def __init__(self, camera: Camera, view: FakeView, recorder: Recorder, **how: Any) -> None:
         self.stop = threading.Event()
+        self.camera = camera
         self.session = Session(camera, view, dot, "an engine", recorder, **how)
         self.seen: list[int] = []
 
@@ -77,7 +78,7 @@ class Stage:
         return left_person(frame)
 
     def run(self) -> None:
-        results = newest_frame(self.session.frames(self.stop), self.step, stop=self.stop)
+        results = newest_frame(self.camera.frames(self.stop), self.step, stop=self.stop)
         with closing(results):
             self.session.run(results)
 
@@ -147,7 +148,7 @@ def test_the_frame_rate_counts_from_the_first_picture():
             yield left_person(Frame(np.zeros((48, 64, 3), np.uint8), n, now_s))
 
     view = FakeView(lambda view: ())
-    camera = SimpleNamespace(now_s=lambda: now_s, waiting=None)
+    camera = SimpleNamespace(now_s=lambda: now_s, waiting=None, paused=threading.Event())
     Session(cast("Camera", camera), view, dot, "an engine", Recorder()).run(results())
     assert view.huds[-1].fps == pytest.approx(5, abs=1)
 
@@ -255,6 +256,7 @@ class StillCamera:
 
     def __init__(self) -> None:
         self.waiting = None
+        self.paused = threading.Event()
         self.at_s = 10.0
 
     def now_s(self) -> float:
@@ -328,7 +330,7 @@ def test_an_error_ends_the_session_and_the_recording_is_whole(
 
     with Camera(partial(open_feed, server.url), "the camera") as camera:
         session = Session(camera, FakeView(lambda view: ()), dot, "an engine", recorder)
-        results = newest_frame(session.frames(stop := threading.Event()), fail_at_20, stop=stop)
+        results = newest_frame(camera.frames(stop := threading.Event()), fail_at_20, stop=stop)
         with pytest.raises(RuntimeError, match="out of memory"), closing(results):
             session.run(results)
         recorder.stop()

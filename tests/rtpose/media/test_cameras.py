@@ -259,6 +259,28 @@ def test_a_file_waits_until_somebody_looks(tmp_path: Path):
     assert frames[0].time_s < 0.2 and 0.3 < frames[-1].time_s < 5
 
 
+def test_a_file_waits_while_it_is_paused(tmp_path: Path):
+    """It played on unseen, and its end ended the session of who had paused it."""
+    write_sample(tmp_path / "a.mp4", seconds=0.5)
+    with camera(str(tmp_path / "a.mp4")) as source:
+        frames = source.frames()
+        first = next(frames)
+        source.paused.set()
+        threading.Timer(1.5, source.paused.clear).start()
+        rest = list(frames)
+    late = [frame for frame in rest if frame.time_s > 1.5]
+    assert late[-1].index == 14 and late[-1].time_s < 5
+    assert len(late) >= len(rest) - 1  # one may have been on its way
+    assert late[0].index - first.index <= 3
+
+
+def test_a_file_that_is_paused_is_let_go(tmp_path: Path):
+    write_sample(tmp_path / "a.mp4", seconds=0.5)
+    with camera(str(tmp_path / "a.mp4")) as source:
+        next(source.frames())
+        source.paused.set()  # the fixture sees whether its thread ends
+
+
 def test_a_file_that_nobody_looks_at_is_let_go(tmp_path: Path):
     write_sample(tmp_path / "a.mp4", seconds=0.5)
     with camera(str(tmp_path / "a.mp4")):
