@@ -63,4 +63,4 @@ def main() -> None:
     """Run the command line; bad input ends in one line and exit code 2."""
     # a polite request to end shall remove what is half made as Ctrl-C does
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    run_in_one_line(app, "use a smaller --model or --device cpu")
+    run_in_one_line(app, "use a smaller --model or --detect-size, or --device cpu")

@@ -28,6 +28,10 @@ from rtpose.yolo import PersonNetwork, load_model
 
 log = logging.getLogger(__name__)
 
+LARGEST = 4096
+"""Most pixels that the longer side of a picture may be scaled to: as wide as 4K, which takes some
+ten gigabytes on a CPU."""
+
 
 class Detector(Protocol):
     """Whatever finds people.
@@ -224,7 +228,7 @@ class UltralyticsDetector(Detector):
 
 
 def check_size(size: int) -> None:
-    """Refuse sides that a YOLO's five halvings do not divide.
+    """Refuse sides that a YOLO's five halvings do not divide, or that no memory is enough for.
 
     Raises
     ------
@@ -232,6 +236,8 @@ def check_size(size: int) -> None:
     """
     if size < 32 or size % 32:
         raise RtposeError(f"detector size {size}: must be a multiple of 32, e.g. 320 or 416")
+    if size > LARGEST:
+        raise RtposeError(f"detector size {size}: at most {LARGEST}")
 
 
 def open_yolo(path: Path) -> tuple[Any, list[int]]:

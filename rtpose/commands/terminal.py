@@ -59,7 +59,7 @@ def run_in_one_line(app: Callable[[], object], if_memory_is_short: str) -> None:
         if error.filename is None:
             raise
         _end(f"{error.filename}: {error.strerror}; check the name and who may use it")
-    except RuntimeError as error:
+    except (MemoryError, RuntimeError) as error:
         # torch is not imported for this: if it was not yet, it is not its error
         if "torch" not in sys.modules:
             raise
@@ -67,7 +67,7 @@ def run_in_one_line(app: Callable[[], object], if_memory_is_short: str) -> None:
 
         if not is_out_of_memory(error):
             raise
-        _end(f"out of memory: close other programs that use the GPU, or {if_memory_is_short}")
+        _end(f"out of memory: close other programs (that use the GPU) or {if_memory_is_short}")
 
 
 def _end(message: str) -> NoReturn:

@@ -73,6 +73,9 @@ def video(
 
     A stream is read frame by frame until it ends or Ctrl-C; its sound is left out.
     """
+    from rtpose.media.urls import as_path
+
+    inputs = [as_path(source) for source in inputs]
     settings = Settings(
         model,
         detector,
@@ -109,6 +112,8 @@ def name_targets(inputs: Sequence[str], out: Path | None) -> list[Path]:
             raise RtposeError(
                 f"{out}: no such folder to write {len(inputs)} videos into; make it first"
             )
+        if not out.suffix:
+            raise RtposeError(f"{out}: no such folder; make it first, or name a video: {out}.mp4")
         return [out]
     stems = [stem_of_url(source) if is_url(source) else Path(source).stem for source in inputs]
     targets = [(out or Path()) / f"{stem}.pose.mp4" for stem in stems]

@@ -100,7 +100,7 @@ def webcam(
     from rtpose.media.hud import status_line
     from rtpose.media.recording import Recorder
     from rtpose.media.saver import check_saver, open_saver
-    from rtpose.media.urls import is_url, source_name
+    from rtpose.media.urls import as_path, is_url, source_name
 
     settings = Settings(
         model,
@@ -115,6 +115,7 @@ def webcam(
         detect_every,
         smooth,
     )
+    camera = as_path(camera)
     wish = _parse_size(size)
     name = f"camera {camera}" if camera.isdecimal() else source_name(camera)
     with ExitStack() as stack:
@@ -166,9 +167,7 @@ def webcam(
         stack.callback(recorder.stop)
         if saver:
             stack.callback(saver.close)
-        with closing(
-            newest_frame(source.frames(stop), setup.new_follower(), stop=stop)
-        ) as results:
+        with closing(newest_frame(source.frames(stop), setup.new_follower(), stop=stop)) as results:
             session.run(results)
         interrupted = stop.is_set() and not session.quit
     console.print(f"{name}: {session.shown} frames shown, {setup.engine}", markup=False)

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import torch
 
 _SAID = ("out of memory", "alloc_failed", "allocation_failed", "outofmemory",
-         "cudaerrormemoryallocation")  # fmt: skip
-"""Of the driver, cuBLAS and cuDNN 8, cuDNN 9, TensorRT, and the CUDA runtime, in lower case."""
+         "cudaerrormemoryallocation", "failed to allocate", "can't allocate memory")  # fmt: skip
+"""Of the driver, cuBLAS and cuDNN 8, cuDNN 9, TensorRT, the CUDA runtime, OpenVINO, and PyTorch on
+CPUs, in lower case."""
 
 _NO_ENGINE = "unable to find an engine to execute this computation"
 """PyTorch's last word on a convolution, when it has passed over all of cuDNN's ways that found no
@@ -22,7 +23,7 @@ def is_out_of_memory(error: BaseException) -> bool:
     A convolution that cuDNN finds no way for counts, too: mostly it is that.
     """
     return any(
-        isinstance(cause, torch.OutOfMemoryError)
+        isinstance(cause, MemoryError | torch.OutOfMemoryError)
         or any(words in str(cause).lower() for words in (*_SAID, _NO_ENGINE))
         for cause in _causes(error)
     )

@@ -9,6 +9,7 @@ import time
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from urllib.parse import SplitResult, urlsplit, urlunsplit
+from urllib.request import url2pathname
 
 import av
 from av.container import InputContainer
@@ -38,6 +39,13 @@ _ENCODING = (
 def is_url(source: str) -> bool:
     """Whether this is an address (``rtsp://...``) and not a file."""
     return _SCHEME.match(source) is not None
+
+
+def as_path(source: str) -> str:
+    """The path that a ``file://`` address means, as file managers hand it over; else `source`."""
+    if not source.lower().startswith("file://"):
+        return source
+    return url2pathname(urlsplit(source).path)
 
 
 def shown_url(url: str) -> str:

@@ -165,6 +165,7 @@ def test_a_stream_as_a_video(mjpeg: Callable[..., Any], clip: Path, rtpose: Rtpo
         (["--camera", "{clip}", "--record", "out.avi"], "must end in .mp4"),
         (["--camera", "{clip}", "--record", "taken.mp4"], "--overwrite"),
         (["--camera", "{clip}", "--record", "{clip}", "--overwrite"], "the input itself"),
+        (["--camera", "file://{clip}", "--record", "{clip}", "--overwrite"], "the input itself"),
         (["--size", "big"], "size 'big': write width x height"),
         (["--size", "0x480"], "size '0x480'"),
     ],

@@ -26,6 +26,14 @@ def wrapped(cause: BaseException | None, context: BaseException | None, hides: b
         (RuntimeError("FIND was unable to find an engine to execute this computation"), True),
         (RuntimeError("Error Code 2: OutOfMemory (no further information)"), True),
         (RuntimeError("Failed to allocate workspace: cudaErrorMemoryAllocation"), True),
+        (
+            RuntimeError(
+                "Exception from x.cpp:60:\n\nFailed to allocate 396469325024 bytes of memory"
+            ),
+            True,
+        ),
+        (RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried"), True),
+        (MemoryError(), True),
         (RuntimeError("illegal memory access"), False),
         (RuntimeError("unable to find a valid cuDNN library"), False),
         (wrapped(FULL, None, True), True),

@@ -1,6 +1,7 @@
 import socket
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 from threading import Thread
 from typing import Any
 
@@ -8,7 +9,7 @@ import pytest
 
 from rtpose.errors import RtposeError
 from rtpose.media import urls
-from rtpose.media.urls import is_url, open_url, shown_url, source_name, stem_of_url
+from rtpose.media.urls import as_path, is_url, open_url, shown_url, source_name, stem_of_url
 
 
 @pytest.mark.parametrize(
@@ -25,6 +26,14 @@ from rtpose.media.urls import is_url, open_url, shown_url, source_name, stem_of_
 )
 def test_what_is_an_address(text: str, yes: bool):
     assert is_url(text) == yes
+
+
+@pytest.mark.parametrize("name", ["a.mp4", "my clip #1 100%.mp4", "ä.mp4"])
+def test_an_address_of_a_file_is_its_path(name: str, tmp_path: Path):
+    path = str(tmp_path / name)
+    assert as_path((tmp_path / name).as_uri()) == path
+    assert as_path((tmp_path / name).as_uri().replace("file:", "FILE:")) == path
+    assert as_path(path) == path and as_path("rtsp://cam/a%20b") == "rtsp://cam/a%20b"
 
 
 def test_passwords_are_not_shown():
