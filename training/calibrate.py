@@ -46,13 +46,12 @@ def calibrate_weights(weights: Path, data: Path) -> None:
     network, skeleton = checkpoint.network, checkpoint.skeleton
     dataset = find_dataset(data)
     _, people = training_people(dataset, skeleton)
-    with (
-        watch_sums(network) as sums,
-        watch_inputs(network, eight_bit_convolutions(network)) as seen,
-    ):
-        scored = predict(people, dataset.pictures, EagerEngine(checkpoint), skeleton)
-    # neither the answers nor what those convolutions are given, batch norm's output, depend on it
+    with watch_sums(network) as sums:
+        predict(people, dataset.pictures, EagerEngine(checkpoint), skeleton)
     centre(network, sums)
+    # once more: what the features are made of was centred, too
+    with watch_inputs(network, eight_bit_convolutions(network)) as seen:
+        scored = predict(people, dataset.pictures, EagerEngine(checkpoint), skeleton)
     ranges = {name: usual_range(each) for name, each in seen.items()}
     scores, right = right_or_wrong(scored, skeleton)
     if not len(scores):
