@@ -81,7 +81,10 @@ def average_precision(
         results = [r for r in _results(found, ids, skeleton) if r["image_id"] in shown]
         if not results:
             return dict.fromkeys(_MEASURES, 0.0)
-        evaluation = COCOeval(coco, coco.loadRes(results), "keypoints")
+        loaded = coco.loadRes(results)
+        for result in loaded.dataset["annotations"]:
+            result["area"] = _area(result["keypoints"])
+        evaluation = COCOeval(coco, loaded, "keypoints")
         evaluation.evaluate()
         evaluation.accumulate()
         evaluation.summarize()
@@ -109,6 +112,15 @@ def _coco17(annotation: dict[str, Any], order: list[int]) -> dict[str, Any]:
         "keypoints": points.flatten().tolist(),
         "num_keypoints": int((points[:, 2] > 0).sum()),
     }
+
+
+def _area(keypoints: list[float]) -> float:
+    """Of the joints that were found; pycocotools takes it of all.
+
+    What it holds to be larger than any person does not count there as found in vain.
+    """
+    points = np.reshape(keypoints, (-1, 3))
+    return float(np.prod(np.ptp(points[points[:, 0] != _FAR_AWAY, :2], axis=0)))
 
 
 def _results(found: Found, ids: dict[str, int], skeleton: Skeleton) -> list[dict[str, Any]]:

@@ -54,6 +54,19 @@ def test_a_joint_that_was_not_found_is_no_match(drawn_people: Path):
     assert 0 < average_precision(labels, one_lost, BODY21, "drawn")["AP"] < 100
 
 
+def test_a_false_person_counts_also_where_a_joint_was_not_found(drawn_people: Path):
+    labels, everybody = drawn_people / "val.json.gz", found(drawn_people)
+    for lost in (False, True):
+        false = found(drawn_people, 99.0)
+        false.joints[:, BODY21.index["left_wrist"]] = np.nan if lost else 0.0
+        both = Found(
+            everybody.pictures * 2,
+            np.concatenate([everybody.joints, false.joints]),
+            np.concatenate([everybody.scores * 0.5, false.scores]),
+        )
+        assert average_precision(labels, both, BODY21, "drawn")["AP"] == pytest.approx(50, abs=1)
+
+
 @pytest.mark.parametrize("area", [0, None])
 def test_an_area_that_nobody_measured_is_the_boxs(area: float | None, drawn_people: Path):
     labels = drawn_people / "val.json.gz"
