@@ -107,9 +107,6 @@ class DataConfig:
     ----------
     source_weights : dict of str to float
         Relative chance of a person of that source; 1 where a source is not named.
-    side_weight : float
-        How many times as often somebody seen from the side is drawn, see `training.views`: few
-        are, and of their joints most are missed.
     teacher_weight : float
         Weight in the loss of a joint that only the teacher network labelled, times its score.
     disputed : tuple of str
@@ -117,7 +114,6 @@ class DataConfig:
     """
 
     source_weights: dict[str, Amount] = field(default_factory=dict)
-    side_weight: Annotated[float, Field(gt=0)] = 1.0
     teacher_weight: Amount = 0.7
     disputed: tuple[str, ...] = ()
 

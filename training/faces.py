@@ -12,14 +12,15 @@ from numpy.typing import NDArray
 from rtpose.datasets.people import People
 from rtpose.skeleton import Skeleton
 from training.trust import SURE, own_teacher
-from training.views import TORSO, shoulder_width
 
 FACE = ("nose", "left_eye", "right_eye")
 """What is hidden together; ears may be seen from behind."""
 
+_TORSO = ("left_shoulder", "right_shoulder", "left_hip", "right_hip")
+
 _TURNED = 0.35
-"""Least width of the shoulders, in lengths of the torso, of somebody seen from behind (or in front)
-and not from the side."""
+"""Least width of the shoulders, across the torso and over its length, of somebody seen from behind
+(or in front) and not from the side."""
 
 _UNSURE_NOSE = 0.6
 """The teacher places a nose on everybody. Of people seen from behind four in five of its scores lie
@@ -36,16 +37,21 @@ def faceless(people: People, skeleton: Skeleton) -> NDArray[np.bool_]:
         Of their joints; nobody is without a face in one that has none.
     """
     nobody = np.zeros(len(people), bool)
-    if not {*FACE, *TORSO} <= set(skeleton.joints):
+    if not {*FACE, *_TORSO} <= set(skeleton.joints):
         return nobody
-    face, torso = ([skeleton.index[name] for name in names] for names in (FACE, TORSO))
+    face, torso = ([skeleton.index[name] for name in names] for names in (FACE, _TORSO))
     has_face = people.labelled[:, face].any(axis=1)
     sources = np.array(people.sources)
     labels_faces = np.isin(sources, np.unique(sources[has_face]))
     left_out = labels_faces & ~has_face & people.labelled[:, torso[:2]].all(axis=1)
 
     teacher = own_teacher(people)
+    shoulders, hips = teacher[:, torso[:2], :2], teacher[:, torso[2:], :2]
+    up = shoulders.mean(axis=1) - hips.mean(axis=1)
+    across = shoulders[:, 0] - shoulders[:, 1]
+    # positive where the left shoulder is at the right of the spine, as of people who face us
+    facing = up[:, 0] * across[:, 1] - up[:, 1] * across[:, 0]
     sure = (teacher[:, torso, 2] > SURE).all(axis=1)
-    turned = sure & (shoulder_width(teacher[:, torso, :2]) < -_TURNED)
+    turned = sure & (facing < -_TURNED * (up**2).sum(axis=1))
     behind = turned & ~has_face & (teacher[:, face[0], 2] < _UNSURE_NOSE)
     return np.asarray(left_out | behind)

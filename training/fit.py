@@ -25,7 +25,7 @@ from rtpose.errors import RtposeError
 from rtpose.network import DCHourglass
 from rtpose.pictures import write_picture
 from rtpose.skeleton import Skeleton
-from training.batches import crops_reader, stream_batches
+from training.batches import crops_reader, draw_chances, stream_batches
 from training.config import DataConfig, TrainConfig
 from training.curves import draw_curves
 from training.data import training_people
@@ -232,7 +232,7 @@ def check_sources(config: DataConfig, people: People) -> None:
         if name not in here:
             near = difflib.get_close_matches(name, here, n=1, cutoff=0.0)[0]
             log.warning("the config's data: nobody to learn from is of %r; nearest: %r", name, near)
-    if not any(config.source_weights.get(name, 1.0) for name in here):
+    if not draw_chances(people.sources, config.source_weights).any():
         raise RtposeError(
             "the config's data: source_weights: all of the people's sources "
             f"({', '.join(here)}) weigh 0"

@@ -14,10 +14,9 @@ from training.batches import (
     make_batch,
     stream_batches,
 )
-from training.config import DataConfig, TrainConfig, parse
+from training.config import TrainConfig, parse
 from training.faces import FACE, faceless
 from training.store import Store, open_store
-from training.views import sideways
 
 CONFIG = parse(
     {
@@ -46,7 +45,7 @@ def nobody(store: Store) -> torch.Tensor:
 
 def test_the_stream_is_the_numbered_batches(store: Store):
     """A stream that begins at 5 gives what an uninterrupted one has at 5, 6 and 7."""
-    chances = draw_chances(store.people, BODY21, CONFIG.data)
+    chances = draw_chances(store.people.sources, {})
     stream = stream_batches(store, crops_reader(store, "cpu"), BODY21, CONFIG, 5, 64)
     for step in (5, 6, 7):
         there, here = next(stream), batch(store, chances, step)
@@ -56,33 +55,22 @@ def test_the_stream_is_the_numbered_batches(store: Store):
 
 
 def test_batches_differ(store: Store):
-    chances = draw_chances(store.people, BODY21, CONFIG.data)
+    chances = draw_chances(store.people.sources, {})
     first, second = (batch(store, chances, step) for step in (0, 1))
     assert first.pictures.shape == (4, 3, 64, 64) and first.pictures.dtype == torch.uint8
     assert not torch.equal(first.pictures, second.pictures)
 
 
 def test_sources_are_drawn_as_weighted(store: Store):
-    sources = ("a",) * 4 + ("b",) * 4
-    people = replace(store.people, sources=sources)
-    chances = draw_chances(people, BODY21, DataConfig({"b": 0.0}))
+    chances = draw_chances(("a",) * 4 + ("b",) * 4, {"b": 0.0})
     rows = np.concatenate([batch(store, chances, step).rows for step in range(5)])
     assert set(rows) <= set(range(4))
-
-
-def test_who_is_seen_from_the_side_is_drawn_more_often(store: Store):
-    side = sideways(store.people, BODY21)
-    once, often = (
-        draw_chances(store.people, BODY21, DataConfig({"synthetic": 2.0}, side_weight=weight))
-        for weight in (1.0, 3.0)
-    )
-    assert (often / once).tolist() == [3.0 if sideways else 1.0 for sideways in side]
 
 
 def test_bystanders_come_by_in_parts_as_in_whole_batches(store: Store):
     """Processes that make a batch together make the batch that one alone would make."""
     config = replace(CONFIG, augment=replace(CONFIG.augment, bystander=0.5))
-    chances = draw_chances(store.people, BODY21, CONFIG.data)
+    chances = draw_chances(store.people.sources, {})
 
     def pictures(config: TrainConfig, part: slice) -> torch.Tensor:
         crops_of = crops_reader(store, "cpu")
@@ -99,7 +87,7 @@ def test_bystanders_come_by_in_parts_as_in_whole_batches(store: Store):
 
 
 def test_faces_not_to_be_seen_are_absent_and_all_else_is_as_before(store: Store):
-    chances = draw_chances(store.people, BODY21, CONFIG.data)
+    chances = draw_chances(store.people.sources, {})
     crops_of = crops_reader(store, "cpu")
     seen, hidden = (
         make_batch(store, crops_of, chances, no_face, BODY21, CONFIG, 0, 64)

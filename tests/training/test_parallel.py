@@ -51,7 +51,7 @@ def gradients(
     """
     network, skeleton = build_network(CONFIG)
     network.eval()
-    chances = draw_chances(store.people, BODY21, CONFIG.data)
+    chances = draw_chances(store.people.sources, {})
     no_face = torch.from_numpy(faceless(store.people, skeleton))
     batch = make_batch(
         store, crops_reader(store, "cpu"), chances, no_face, skeleton, CONFIG, 0, 64, processes.part
@@ -101,7 +101,7 @@ def test_two_processes_have_the_gradients_of_one(store: Store, tmp_path: Path):
 
 
 def test_parts_make_up_the_batch(store: Store):
-    chances = draw_chances(store.people, BODY21, CONFIG.data)
+    chances = draw_chances(store.people.sources, {})
     crops_of = crops_reader(store, "cpu")
     no_face = torch.arange(len(store)) % 2 == 0
     whole, *parts = (
