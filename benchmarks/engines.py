@@ -170,7 +170,7 @@ def _engines(
     """What makes each engine, OpenVINO's in every precision, and what it is called if it fails."""
     for kind in kinds:
         if kind == "openvino":
-            for precision in possible_precisions(measured=bool(checkpoint.ranges)):
+            for precision in possible_precisions(measured=bool(checkpoint.peaks)):
                 yield kind, partial(OpenVinoEngine, checkpoint, precision)
             continue
         yield kind, partial(_selected, kind, checkpoint, device)

@@ -14,12 +14,11 @@ import torch
 
 from rtpose.errors import RtposeError
 from rtpose.network import Architecture, DCHourglass, eight_bit_convolutions
-from rtpose.quantised import Range, read_ranges, write_ranges
 from rtpose.skeleton import SKELETONS, Skeleton
 from rtpose.weights_file import check_tensors, read_weights, write_weights
 
 _FORMAT = "rtpose-pose-1"
-_KEYS = {"format", "architecture", "skeleton", "joints", "input_size", "calibration", "ranges"}
+_KEYS = {"format", "architecture", "skeleton", "joints", "input_size", "calibration", "peaks"}
 
 
 @dataclass(frozen=True)
@@ -63,8 +62,9 @@ class Checkpoint:
         From its raw scores to chances.
     about : dict of str to str
         Data, scores, date: for people, nothing depends on it.
-    ranges : dict of str to (float, float)
-        Between what the inputs of its `eight_bit_convolutions` lie; empty if nobody measured it.
+    peaks : dict of str to float
+        What the inputs of its `eight_bit_convolutions` seldom exceed; empty if nobody measured
+        it. They are rectified, so that 0 is what they never fall below.
     """
 
     network: DCHourglass
@@ -72,7 +72,7 @@ class Checkpoint:
     input_size: int
     calibration: Calibration = RAW_SCORES
     about: dict[str, str] = field(default_factory=dict)
-    ranges: dict[str, Range] = field(default_factory=dict)
+    peaks: dict[str, float] = field(default_factory=dict)
 
 
 def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
@@ -84,7 +84,7 @@ def save_checkpoint(path: Path, checkpoint: Checkpoint) -> None:
         "joints": json.dumps(checkpoint.skeleton.joints),
         "input_size": str(checkpoint.input_size),
         "calibration": json.dumps(asdict(checkpoint.calibration)),
-        "ranges": write_ranges(checkpoint.ranges),
+        "peaks": json.dumps({k: float(f"{v:.4g}") for k, v in checkpoint.peaks.items()}),
         **checkpoint.about,
     }
     write_weights(path, checkpoint.network.state_dict(), metadata)
@@ -108,7 +108,7 @@ def load_checkpoint(path: Path) -> Checkpoint:
         input_size = int(metadata["input_size"])
         joints = tuple(json.loads(metadata["joints"]))
         calibration = Calibration(**json.loads(metadata["calibration"]))
-        ranges = read_ranges(metadata.get("ranges", "{}"))
+        peaks = {str(k): float(v) for k, v in json.loads(metadata.get("peaks", "{}")).items()}
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RtposeError(f"{path}: metadata are damaged or of a newer rtpose: {error}") from error
     if joints != skeleton.joints or len(joints) != architecture.joints:
@@ -118,7 +118,8 @@ def load_checkpoint(path: Path) -> Checkpoint:
     network = DCHourglass(architecture)
     check_tensors(path, tensors, network.state_dict())
     network.load_state_dict(tensors)
-    if ranges and ranges.keys() != set(eight_bit_convolutions(network)):
-        raise RtposeError(f"{path}: the ranges in its metadata are not those of its architecture")
+    known = set(eight_bit_convolutions(network))
+    if peaks and (peaks.keys() != known or min(peaks.values()) < 0):
+        raise RtposeError(f"{path}: the peaks in its metadata are not those of its architecture")
     about = {k: v for k, v in metadata.items() if k not in _KEYS}
-    return Checkpoint(network.eval(), skeleton, input_size, calibration, about, ranges)
+    return Checkpoint(network.eval(), skeleton, input_size, calibration, about, peaks)

@@ -6,8 +6,6 @@ Which of a network's convolutions lose little by it the network's own file says.
 from __future__ import annotations
 
 import copy
-import json
-import math
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TypeVar
@@ -97,37 +95,6 @@ def watch_inputs(network: nn.Module, names: Collection[str]) -> Iterator[dict[st
             hook.remove()
 
 
-def usual_range(seen: list[Tensor]) -> Range:
-    """The mean over pictures of the lowest value and of the highest, as `watch_inputs` noted them.
-
-    Not the extremes: one outlier would cost all others their steps.
-    """
-    low, high = torch.cat(seen).mean(dim=0).tolist()
-    return low, high
-
-
-def write_ranges(ranges: Mapping[str, Range]) -> str:
-    """Ranges as a network's file keeps them: JSON, four digits."""
-    return json.dumps({k: [float(f"{end:.4g}") for end in ends] for k, ends in ranges.items()})
-
-
-def read_ranges(text: str) -> dict[str, Range]:
-    """What `write_ranges` wrote.
-
-    Raises
-    ------
-    AttributeError, TypeError, ValueError
-        If the text is something else, or an end is missing, no number or beyond the other one.
-    """
-    ranges = {
-        str(name): (float(low), float(high)) for name, (low, high) in json.loads(text).items()
-    }
-    for name, (low, high) in ranges.items():
-        if not -math.inf < low <= high < math.inf:
-            raise ValueError(f"the range of {name} is {low} to {high}")
-    return ranges
-
-
 def quantise(network: AnyModule, ranges: Mapping[str, Range]) -> AnyModule:
     """The network with some convolutions in eight bits; it has its weights in common with it.
 
@@ -136,7 +103,8 @@ def quantise(network: AnyModule, ranges: Mapping[str, Range]) -> AnyModule:
     network : nn.Module
         In float32.
     ranges : dict of str to (float, float)
-        Of the input of each of these convolutions.
+        Of the input of each of these convolutions. The mean over pictures of the highest value is
+        right for its upper end, as one outlier would cost all others their steps.
 
     Raises
     ------

@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from rtpose.errors import RtposeError
 from rtpose.offline import import_ultralytics
 from rtpose.pose import FloatArray
-from rtpose.quantised import Range, read_ranges, write_ranges
+from rtpose.quantised import Range
 from rtpose.weights_file import check_tensors, read_weights, write_weights
 
 FORMAT = "rtpose.detector/1"
@@ -153,7 +153,7 @@ def save_model(model: nn.Module, info: DetectorInfo, path: Path) -> None:
         "size": str(info.size),
         "confidence": str(info.confidence),
         "yaml": json.dumps(info.yaml),
-        "ranges": write_ranges(info.ranges),
+        "ranges": json.dumps(info.ranges),
         **info.notes,
     }
     write_weights(path, model.state_dict(), metadata)
@@ -269,7 +269,10 @@ def _read_info(metadata: dict[str, str], path: Path) -> DetectorInfo:
             float(metadata["confidence"]),
             json.loads(metadata["yaml"]),
             {key: value for key, value in metadata.items() if key not in own},
-            read_ranges(metadata.get("ranges", "{}")),
+            {
+                str(name): (float(low), float(high))
+                for name, (low, high) in json.loads(metadata.get("ranges", "{}")).items()
+            },
         )
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise RtposeError(f"{path}: broken detector metadata: {error}") from error

@@ -132,7 +132,7 @@ def grow(
     """Make a bigger network that answers the same, for train --start to begin with."""
     checkpoint = load_checkpoint(weights)
     grown = grow_network(checkpoint.network, stacks, channels)
-    save_checkpoint(out, replace(checkpoint, network=grown, ranges={}))
+    save_checkpoint(out, replace(checkpoint, network=grown, peaks={}))
 
 
 @app.command()
@@ -146,7 +146,7 @@ def cut(
     made = cut_network(checkpoint.network, stacks)
     # how sure its last head was, and how good, is not what an earlier one is
     about = {name: text for name, text in checkpoint.about.items() if name != "scores"}
-    short = replace(checkpoint, network=made, calibration=RAW_SCORES, about=about, ranges={})
+    short = replace(checkpoint, network=made, calibration=RAW_SCORES, about=about, peaks={})
     save_checkpoint(out, short)
 
 

@@ -16,7 +16,7 @@ from rtpose.errors import RtposeError
 from rtpose.metrics import torso_reference
 from rtpose.network import eight_bit_convolutions
 from rtpose.pose import FloatArray
-from rtpose.quantised import usual_range, watch_inputs
+from rtpose.quantised import watch_inputs
 from rtpose.skeleton import Skeleton
 from training.centre import centre, watch_sums
 from training.data import training_people
@@ -46,13 +46,14 @@ def calibrate_weights(weights: Path, data: Path) -> None:
     network, skeleton = checkpoint.network, checkpoint.skeleton
     dataset = find_dataset(data)
     _, people = training_people(dataset, skeleton)
-    with watch_sums(network) as sums:
-        predict(people, dataset.pictures, EagerEngine(checkpoint), skeleton)
-    centre(network, sums)
-    # once more: what the features are made of was centred, too
-    with watch_inputs(network, eight_bit_convolutions(network)) as seen:
+    with (
+        watch_sums(network) as sums,
+        watch_inputs(network, eight_bit_convolutions(network)) as seen,
+    ):
         scored = predict(people, dataset.pictures, EagerEngine(checkpoint), skeleton)
-    ranges = {name: usual_range(each) for name, each in seen.items()}
+    # neither the answers nor what those convolutions are given, batch norm's output, depend on it
+    centre(network, sums)
+    peaks = {name: float(torch.cat(each)[:, 1].mean()) for name, each in seen.items()}
     scores, right = right_or_wrong(scored, skeleton)
     if not len(scores):
         raise RtposeError(
@@ -61,7 +62,7 @@ def calibrate_weights(weights: Path, data: Path) -> None:
         )
     calibration = fit_calibration(scores, right, checkpoint.calibration)
     chances = calibration(torch.from_numpy(scores)).numpy()
-    save_checkpoint(weights, replace(checkpoint, calibration=calibration, ranges=ranges))
+    save_checkpoint(weights, replace(checkpoint, calibration=calibration, peaks=peaks))
     log.info("%s", calibration)
     log.info("expected calibration error %.3f, was %.3f",
              calibration_error(chances, right), calibration_error(scores, right))  # fmt: skip

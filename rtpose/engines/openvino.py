@@ -49,8 +49,8 @@ class OpenVinoEngine:
     Raises
     ------
     RtposeError
-        If a precision is named that does not exist, or eight bits of a network whose inputs'
-        ranges nobody measured.
+        If a precision is named that does not exist, or eight bits of a network whose peaks nobody
+        measured.
     """
 
     name = "openvino"
@@ -77,7 +77,7 @@ class OpenVinoEngine:
             self._use(precision, self._network(precision))
 
     def _use_quickest(self) -> None:
-        names = possible_precisions(measured=bool(self._checkpoint.ranges))
+        names = possible_precisions(measured=bool(self._checkpoint.peaks))
         networks = {name: self._network(name) for name in names}
         pixels = np.zeros((1, 3, self.input_size, self.input_size), np.uint8)
 
@@ -106,12 +106,13 @@ class OpenVinoEngine:
         """The network as it is computed in a precision, on which its hash depends."""
         network = self._checkpoint.network
         if precision in EIGHT_BITS:
-            if not self._checkpoint.ranges:
+            if not self._checkpoint.peaks:
                 raise RtposeError(
                     "this network's inputs were never measured for int8: run python -m training "
                     "calibrate on it"
                 )
-            network = quantise(network, self._checkpoint.ranges)
+            ranges = {name: (0.0, peak) for name, peak in self._checkpoint.peaks.items()}
+            network = quantise(network, ranges)
         flip = self._checkpoint.skeleton.flip if self._flip_test else None
         return HeatmapNetwork(network, flip).eval()
 

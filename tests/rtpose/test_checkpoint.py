@@ -43,24 +43,24 @@ def test_round_trip(path: Path, tiny: Checkpoint):
     torch.testing.assert_close(loaded.network(pixels), tiny.network(pixels), rtol=0.05, atol=1e-3)
 
 
-def test_ranges_come_back_and_must_fit(path: Path, tiny: Checkpoint):
-    assert load_checkpoint(path).ranges == {}
-    ranges = dict.fromkeys(eight_bit_convolutions(tiny.network), (-0.5, 2.5))
-    save_checkpoint(path, replace(tiny, ranges=ranges))
-    assert load_checkpoint(path).ranges == ranges
-    missing = {name: ends for name, ends in ranges.items() if name != "stem.3.conv1"}
-    for bad in (missing, {**ranges, "stem.9": (0.0, 1.0)}):
-        save_checkpoint(path, replace(tiny, ranges=bad))
-        with pytest.raises(RtposeError, match="the ranges in its metadata are not those of its"):
+def test_peaks_come_back_and_must_fit(path: Path, tiny: Checkpoint):
+    assert load_checkpoint(path).peaks == {}
+    peaks = dict.fromkeys(eight_bit_convolutions(tiny.network), 2.5)
+    save_checkpoint(path, replace(tiny, peaks=peaks))
+    assert load_checkpoint(path).peaks == peaks
+    missing = {name: peak for name, peak in peaks.items() if name != "stem.3.conv1"}
+    for bad in (missing, {**peaks, "stem.9": 1.0}, {**peaks, "stem.3.conv1": -1.0}):
+        save_checkpoint(path, replace(tiny, peaks=bad))
+        with pytest.raises(RtposeError, match="the peaks in its metadata are not those of its"):
             load_checkpoint(path)
-    rewrite(path, lambda tensors, metadata: metadata.update(ranges="[1]"))
+    rewrite(path, lambda tensors, metadata: metadata.update(peaks="[1]"))
     with pytest.raises(RtposeError, match="metadata are damaged"):
         load_checkpoint(path)
 
 
-def test_weights_without_ranges_are_read(path: Path):
-    rewrite(path, lambda tensors, metadata: metadata.pop("ranges"))
-    assert load_checkpoint(path).ranges == {}
+def test_weights_without_peaks_are_read(path: Path):
+    rewrite(path, lambda tensors, metadata: metadata.pop("peaks"))
+    assert load_checkpoint(path).peaks == {}
 
 
 def test_calibration():

@@ -9,22 +9,14 @@ from torch import nn
 
 from rtpose.checkpoint import Checkpoint
 from rtpose.network import eight_bit_convolutions
-from rtpose.quantised import (
-    QuantisedConv2d,
-    Range,
-    quantise,
-    read_ranges,
-    usual_range,
-    watch_inputs,
-    write_ranges,
-)
+from rtpose.quantised import QuantisedConv2d, Range, quantise, watch_inputs
 
 
 def ranges_of(network: nn.Module, crops: torch.Tensor) -> dict[str, Range]:
     names = eight_bit_convolutions(network)
     with watch_inputs(network, names) as seen, torch.inference_mode():
         network(crops)
-    return {name: usual_range(each) for name, each in seen.items()}
+    return {name: tuple(torch.cat(each).mean(dim=0).tolist()) for name, each in seen.items()}
 
 
 @given(st.integers(0, 2**16), st.floats(0.1, 100), st.just(0.0) | st.floats(-100, 0))
@@ -84,13 +76,10 @@ def test_gradients_go_through_the_roundings_to_the_weights_of_the_float_network(
     torch.testing.assert_close(have, network[0].weight.grad, atol=0.1, rtol=0.02)
 
 
-def test_heads_and_merges_are_not_quantised_and_the_network_is_left_alone(tiny: Checkpoint):
+def test_only_residual_blocks_are_quantised_and_the_network_is_left_alone(tiny: Checkpoint):
     crops = torch.randint(0, 256, (3, 3, 64, 64), dtype=torch.uint8)
     ranges = ranges_of(tiny.network, crops)
-    inside = {name for name in ranges if "conv" in name}
-    assert all(ranges[name][0] == 0 < ranges[name][1] for name in inside)
-    assert all(ranges[name][0] < 0 < ranges[name][1] for name in ranges.keys() - inside)
-    assert len(ranges.keys() - inside) == tiny.network.architecture.stacks
+    assert all(low == 0 < high for low, high in ranges.values())
     made = quantise(tiny.network, ranges)
     changed = {name for name, module in made.named_modules() if isinstance(module, QuantisedConv2d)}
     assert changed == set(eight_bit_convolutions(tiny.network)) and len(changed) > 20
@@ -122,11 +111,3 @@ def test_only_convolutions_can_be_quantised(tiny: Checkpoint):
     for name in ("stem.3.norm1", "stem.3.conv9"):
         with pytest.raises(AttributeError):
             quantise(tiny.network, {name: (0.0, 1.0)})
-
-
-def test_ranges_come_back_and_must_be_such():
-    ranges = {"a.conv": (-1.234567, 812.0), "b": (0.0, 0.0)}
-    assert read_ranges(write_ranges(ranges)) == {"a.conv": (-1.235, 812.0), "b": (0.0, 0.0)}
-    for bad in ('{"a": [2, 1]}', '{"a": [0, NaN]}', '{"a": [-Infinity, 1]}', '{"a": [1]}', "{"):
-        with pytest.raises(ValueError, match=r"the range of a|Expecting|to unpack"):
-            read_ranges(bad)

@@ -1,13 +1,9 @@
-import copy
-from dataclasses import replace
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
 
-from rtpose.checkpoint import Calibration, Checkpoint, load_checkpoint, save_checkpoint
-from training.calibrate import calibrate_weights, calibration_error, fit_calibration
+from rtpose.checkpoint import Calibration
+from training.calibrate import calibration_error, fit_calibration
 
 
 def outcomes(slope: float, offset: float) -> tuple[np.ndarray, np.ndarray]:
@@ -37,23 +33,6 @@ def test_a_dozen_joints_do_not_decide_over_everybody(right: list[int]):
     fitted = fit_calibration(scores, np.array(right, np.float32), before)
     low, middle, high = fitted(torch.tensor([0.05, 0.5, 0.95])).tolist()
     assert low < 0.2 < middle < 0.8 < high
-
-
-def test_ranges_are_those_of_the_centred_network(
-    tiny: Checkpoint, drawn_people: Path, tmp_path: Path
-):
-    """What lies off by a thousand would cost eight bits all their steps."""
-    off, path = copy.deepcopy(tiny.network), tmp_path / "off.safetensors"
-    with torch.no_grad():
-        for features in off.features:
-            block, convolution, norm = features[:3]
-            block.conv3.bias += 1000.0
-            norm.running_mean += 1000.0 * convolution.weight.sum(dim=(1, 2, 3))
-    save_checkpoint(path, replace(tiny, network=off))
-    calibrate_weights(path, drawn_people)
-    centred = load_checkpoint(path)
-    ends = [centred.ranges[f"features.{stack}.1"] for stack in range(3)]
-    assert all(-100 < low < 0 < high < 100 for low, high in ends)
 
 
 def test_error_of_empty_promises():

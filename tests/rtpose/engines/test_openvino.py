@@ -23,7 +23,7 @@ from rtpose.engines.parity import Parity
 from rtpose.errors import RtposeError
 from rtpose.network import eight_bit_convolutions
 from rtpose.openvino_model import compile_for_cpu
-from rtpose.quantised import usual_range, watch_inputs
+from rtpose.quantised import watch_inputs
 from rtpose.shipped import find_weights
 
 RIGHT = Parity(100, 0.2, 4.0, 0.9, finite=True)
@@ -37,7 +37,8 @@ def measured(tiny: Checkpoint) -> Checkpoint:
     names = eight_bit_convolutions(tiny.network)
     with watch_inputs(tiny.network, names) as seen, torch.inference_mode():
         tiny.network(CROPS)
-    return replace(tiny, ranges={name: usual_range(each) for name, each in seen.items()})
+    peaks = {name: float(torch.cat(each)[:, 1].mean()) for name, each in seen.items()}
+    return replace(tiny, peaks=peaks)
 
 
 @pytest.fixture
