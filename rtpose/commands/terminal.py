@@ -67,7 +67,7 @@ def run_in_one_line(app: Callable[[], object], if_memory_is_short: str) -> None:
 
         if not is_out_of_memory(error):
             raise
-        _end(f"out of memory: close other programs (that use the GPU) or {if_memory_is_short}")
+        _end(f"out of memory: close other programs or {if_memory_is_short}")
 
 
 def _end(message: str) -> NoReturn:
