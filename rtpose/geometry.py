@@ -116,11 +116,12 @@ def _cut_one(image: Image, square: FloatArray, size: int) -> Image:
         # only the part of the frame under the square, from a whole pixel on: the affine map
         # below takes up the rest
         left, top = max(int(np.floor(x0)), 0), max(int(np.floor(y0)), 0)
-        right = min(int(np.ceil(x0 + side)), width)
-        bottom = min(int(np.ceil(y0 + side)), height)
-        # whole blocks only, so that the shrunk picture's pixels are block means
+        right, bottom = int(np.ceil(x0 + side)), int(np.ceil(y0 + side))
+        # whole blocks only, so that the shrunk picture's pixels are block means; the last ones may
+        # reach out of the square, but not out of the frame
         block = 2**times
-        columns, rows = (right - left) // block, (bottom - top) // block
+        columns = min(-((left - right) // block), (width - left) // block)
+        rows = min(-((top - bottom) // block), (height - top) // block)
         if columns >= 1 and rows >= 1:
             image = image[top : top + rows * block, left : left + columns * block]
             for _ in range(times):

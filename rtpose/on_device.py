@@ -150,11 +150,14 @@ def _shrink_factors(squares: FloatArray, size: int, height: int, width: int) -> 
 def _blocks(
     squares: FloatArray, factors: FloatArray | int, axis: int, length: int
 ) -> tuple[FloatArray, FloatArray]:
-    """First pixel of the frame under each square, and how many whole blocks follow it."""
+    """First pixel of the frame under each square, and how many whole blocks cover it from there.
+
+    Fewer where the frame ends before: below 1 where no whole block is in both.
+    """
     corner = squares[:, axis]
     first = np.maximum(np.floor(corner), 0)
-    last = np.minimum(np.ceil(corner + squares[:, 2]), length)
-    return first, (last - first) // factors
+    needed = np.ceil((np.ceil(corner + squares[:, 2]) - first) / factors)
+    return first, np.minimum(needed, (length - first) // factors)
 
 
 def _shrink(rgb: Tensor, squares: FloatArray, factor: int) -> tuple[Tensor, FloatArray]:

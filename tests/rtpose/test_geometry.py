@@ -84,6 +84,14 @@ def test_outside_the_frame_is_black():
     assert half[:, :, :9].max() == 0 and half[:, :, 11:].min() == 200
 
 
+@given(st.floats(0, 100), st.floats(0, 100), st.floats(16, 300))
+def test_inside_the_frame_nothing_darkens_the_edges(x: float, y: float, side: float):
+    """Squares whose last block is not a whole one, too: 32 is the largest block here."""
+    image = np.full((432, 432, 3), 200, np.uint8)
+    crop = cut_crops(image, np.array([[x, y, side]], np.float32), 16)[0]
+    assert (crop == 200).all()
+
+
 def test_a_square_far_larger_than_the_frame():
     image = np.full((20, 20, 3), 200, np.uint8)
     crop = cut_crops(image, np.array([[-500, -500, 1020]], np.float32), 16)[0]

@@ -38,6 +38,7 @@ CASES = {
     "right edge": (700, 900, 130),
     "shrunk 3 times": (150, 250, 230),
     "shrunk 8 times": (20, 30, 560),
+    "shrunk to blocks that reach out of it": (101.5, 203, 267.5),
     "all outside": (-500, -500, 100),
     "larger than the frame": (-400, -200, 1700),
 }
