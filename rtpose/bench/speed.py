@@ -7,8 +7,8 @@ figures alike; a figure is the median of its rounds.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
@@ -45,13 +45,13 @@ CROWDS = (1, 5, 20)
 
 _WARM_UP_FRAMES = 10
 
-Follow = Callable[[Iterable[Frame], Estimator], Iterator[FrameResult]]
+Follow = Callable[[Iterable[Frame], Estimator], Generator[FrameResult, None, None]]
 """A way to get from frames to people, as the commands do it."""
 
 
 def _follow(
     frames: Iterable[Frame], estimator: Estimator, detect_every: int
-) -> Iterator[FrameResult]:
+) -> Generator[FrameResult, None, None]:
     follower = new_follower(estimator, detect_every)
     return every_frame(frames, follower.look, follower.place)
 
@@ -317,19 +317,18 @@ def time_clip(estimator: Estimator, clip: Path, follow: Follow, out: Path | None
     """
     count = 0
     began = time.perf_counter()
-    with VideoFile(clip) as file:
-        writer = VideoWriter(out, file.info, overwrite=True) if out else None
-        results: Any = follow(file, estimator)
-        with closing(results):
-            for result in results:
-                count += 1
-                if writer:
-                    image = result.frame.image
-                    skeleton = estimator.skeleton
-                    draw_poses(image, result.poses, skeleton, predicted=skeleton)
-                    writer.write(image, result.frame.time_s)
-        if writer:
-            writer.close()
+    with (
+        VideoFile(clip) as file,
+        VideoWriter(out, file.info, overwrite=True) if out else nullcontext() as writer,
+        closing(follow(file, estimator)) as results,
+    ):
+        for result in results:
+            count += 1
+            if writer:
+                image = result.frame.image
+                skeleton = estimator.skeleton
+                draw_poses(image, result.poses, skeleton, predicted=skeleton)
+                writer.write(image, result.frame.time_s)
     return count / (time.perf_counter() - began)
 
 
