@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 import PIL.Image
-from PIL import ImageCms
+from PIL import ImageCms, ImageOps
 
 from rtpose.errors import RtposeError
 from rtpose.pose import Image
@@ -32,7 +32,11 @@ def read_picture(path: Path) -> Image | None:
         if image is None:
             return _read_heif(data) if data[4:8] == _HEIF else None
         profile = _read_to_the_end(data)
-    except (OSError, SyntaxError, ValueError, cv2.error):  # the last of sizes beyond its limit
+        if data[4:8] == _HEIF:
+            image = _read_avif(data)
+    except (OSError, SyntaxError, ValueError):
+        return None
+    except (cv2.error, PIL.Image.DecompressionBombError):  # of sizes beyond their limits
         return None
     return _to_srgb(image.astype(np.uint8, copy=False), profile)
 
@@ -48,6 +52,13 @@ def _read_heif(data: bytes) -> Image:
         raise ValueError(f"not readable as HEIF: {error}") from error
     image = np.ascontiguousarray(np.asarray(rgb, np.uint8)[..., ::-1])
     return _to_srgb(image, picture.info.get("icc_profile"))
+
+
+def _read_avif(data: bytes) -> Image:
+    """A picture in AV1, upright as its file says, which OpenCV does not ask."""
+    with PIL.Image.open(io.BytesIO(data)) as picture:
+        rgb = ImageOps.exif_transpose(picture).convert("RGB")
+    return np.ascontiguousarray(np.asarray(rgb, np.uint8)[..., ::-1])
 
 
 def _to_srgb(image: Image, profile: bytes | None) -> Image:

@@ -32,6 +32,19 @@ def test_pictures_missing_broken_or_cut_short(tmp_path: Path, ending: str):
     assert read_picture(path) is None
 
 
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif", ".avif"])
+def test_turned_pictures_are_read_upright(suffix: str, tmp_path: Path):
+    upright = np.zeros((32, 64, 3), np.uint8)
+    upright[:, :32] = 255  # the left half is white
+    exif = PIL.Image.Exif()
+    exif[0x0112] = 6  # turn it clockwise to see it
+    turned = PIL.Image.fromarray(np.rot90(upright).copy())
+    turned.save(tmp_path / f"phone{suffix}", exif=exif.tobytes())
+    found = read_picture(tmp_path / f"phone{suffix}")
+    assert found is not None and found.shape == (32, 64, 3)
+    assert found[:, :24].mean() > 240 and found[:, 40:].mean() < 15
+
+
 @pytest.mark.parametrize("mode", ["RGB", "RGBA", "L"])
 def test_an_iphones_photographs_are_read_upright(mode: str, tmp_path: Path):
     path = tmp_path / "a.heic"
