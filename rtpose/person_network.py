@@ -96,7 +96,9 @@ def _recorded(network: Predict, device: str) -> Predict:
                 )
                 graphs.clear()
                 most = 0
-                return network(pictures)
+        # out of the except block: the error holds what the failed attempt had allocated
+        if shape not in graphs:
+            return network(pictures)
         return graphs[shape](pictures)
 
     return predict

@@ -1,5 +1,7 @@
 """A person network is recorded on GPUs, and on CPUs in fewer bits only where it finds the same."""
 
+import weakref
+
 import numpy as np
 import pytest
 import torch
@@ -48,6 +50,25 @@ def test_where_recording_fails_the_network_runs_as_it_is_and_that_is_said_once(m
     assert tried == [(1, 1)]
     (said,) = caplog.messages
     assert "(CUDA error: operation not permitted when stream is capturing). Going on" in said
+
+
+def test_where_recording_fails_what_it_held_is_free_before_the_network_runs(monkeypatch):
+    held = []
+
+    def fail(network, example, pool):
+        activations = torch.zeros(1)
+        held.append(weakref.ref(activations))
+        raise torch.OutOfMemoryError("CUDA out of memory")
+
+    def network(pictures):
+        assert held[0]() is None
+        return pictures
+
+    monkeypatch.setattr("rtpose.person_network.CudaGraph", fail)
+    monkeypatch.setattr(torch.cuda, "graph_pool_handle", lambda: "pool")
+    monkeypatch.setattr(torch.cuda, "device", lambda device: torch.device(device))
+    assert _recorded(network, "cpu")(torch.ones(1, 2)).shape == (1, 2)
+    assert held
 
 
 @pytest.fixture
