@@ -65,4 +65,6 @@ class CudaGraph:
 @functools.cache
 def _capture_stream(device: torch.device) -> torch.cuda.Stream:
     """One for each GPU: PyTorch's own is of the GPU that recorded first, for ever."""
-    return torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    # PyTorch gives threads' streams out in turn, 32 of each priority: of another priority, this is
+    # nobody else's, whose work would be recorded too
+    return torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]

@@ -145,7 +145,7 @@ def select_device(device: str) -> str:
         if not torch.cuda.is_available():
             fault = unused_gpu()
         elif (fault := no_answer("cuda")) is None:
-            return "cuda"
+            return _numbered("cuda")
         if fault is not None:
             log.warning("%s. Going on with the CPU", fault)
         return "cpu"
@@ -163,8 +163,13 @@ def select_device(device: str) -> str:
             )
         if (fault := no_answer(device)) is not None:
             raise RtposeError(f"{fault}; use another, or --device cpu")
-        return device
+        return _numbered(device)
     if kind.type != "cpu":
         raise RtposeError(f"device {device!r} is not supported: choose auto, cpu or cuda")
     # cpu:0 is the same
     return "cpu"
+
+
+def _numbered(device: str) -> str:
+    """``cuda`` with its number, for in another thread ``cuda`` may be another GPU."""
+    return f"cuda:{torch.cuda.current_device()}" if device == "cuda" else device

@@ -183,5 +183,8 @@ def test_a_gpu_that_does_not_compute_is_not_used(
         caplog.clear()
     ones = torch.ones
     monkeypatch.setattr(torch, "ones", lambda *shape, device, **kind: ones(*shape, **kind))
-    assert select_device("auto") == "cuda" and select_device("cuda:1") == "cuda:1"
+    # a host program may have chosen another GPU, for its own thread alone
+    monkeypatch.setattr(torch.cuda, "current_device", lambda: 1)
+    assert select_device("auto") == select_device("cuda") == "cuda:1"
+    assert select_device("cuda:0") == "cuda:0"
     assert not caplog.records

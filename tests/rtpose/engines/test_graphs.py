@@ -103,3 +103,12 @@ def test_a_graph_replays_in_another_thread():
     with ThreadPoolExecutor(1) as other:
         answers = other.submit(graph, crops).result()
     torch.testing.assert_close(answers.cpu(), crops * 2 + 1)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_no_other_thread_is_given_the_stream_that_is_recorded():
+    from rtpose.cuda_graph import _capture_stream
+
+    device = torch.device("cuda", 0)
+    recorded = _capture_stream(device).cuda_stream
+    assert recorded not in {torch.cuda.Stream(device).cuda_stream for _ in range(64)}
