@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from rtpose.datasets.coco import image_source, own_folder
+from rtpose.datasets.coco import image_source, own_folder, posed_categories
 from rtpose.datasets.labels import read_json
 from rtpose.errors import RtposeError
 from rtpose.letterbox import PAD_VALUE
@@ -40,18 +40,24 @@ class LabelledPicture:
     source : str
     complete : bool
         Whether every person in it has a box.
+    size : (int, int) or None
+        Width and height that it was labelled at; None where the labels do not say.
     """
 
     path: Path
     boxes: FloatArray
     source: str
     complete: bool
+    size: tuple[int, int] | None = None
 
     def read(self) -> Image:
         """Read the picture, (H, W, 3) uint8 BGR."""
         image = read_picture(self.path)
         if image is None:
             raise RtposeError(f"{self.path}: not a readable picture")
+        height, width = image.shape[:2]
+        if self.size not in (None, (width, height)):
+            raise RtposeError(f"{self.path}: is {width}x{height}, not as large as its labels say")
         return image
 
 
@@ -74,23 +80,22 @@ def read_labels(labels: Path, pictures: Path) -> list[LabelledPicture]:
     data = read_json(labels)
     try:
         boxes: dict[int, list[list[float]]] = {image["id"]: [] for image in data["images"]}
-        category = _person_category(data, labels)
+        people = _person_categories(data, labels)
         for annotation in data["annotations"]:
-            if annotation.get("category_id", category) != category:
+            if annotation.get("category_id") not in people:
                 continue
             x, y, w, h = annotation["bbox"] or (0, 0, 0, 0)
             if not annotation.get("iscrowd") and w > 0 and h > 0:
                 boxes[annotation["image_id"]].append([x, y, x + w, y + h])
         names = [image["file_name"] for image in data["images"]]
-        # Roboflow's lie beside their pictures, and are all called the same
-        split = labels.parent.name if labels.name.startswith("_") else labels.name
-        pictures = pictures / own_folder(pictures, split.partition(".json")[0], names)
+        pictures = pictures / own_folder(pictures, labels, names)
         return [
             LabelledPicture(
                 pictures / image["file_name"],
                 np.array(boxes[image["id"]], np.float32).reshape(-1, 4),
                 image_source(image, labels),
                 bool(image.get("boxes_complete")),
+                (image["width"], image["height"]) if {"width", "height"} <= image.keys() else None,
             )
             for image in data["images"]
         ]
@@ -98,19 +103,20 @@ def read_labels(labels: Path, pictures: Path) -> list[LabelledPicture]:
         raise RtposeError(f"{labels}: not COCO format (no {error})") from error
 
 
-def _person_category(data: Any, labels: Path) -> Any:
-    """Number of the category that people are of: the one with keypoints, or called person.
+def _person_categories(data: Any, labels: Path) -> set[Any]:
+    """Numbers of the categories that people are of: those with keypoints, or called person.
 
-    The only one, whatever it is called; None where the file has none.
+    The only one, whatever it is called; None is that of an annotation that names none.
     """
     categories = data.get("categories") or []
-    for category in categories:
-        if "keypoints" in category or str(category.get("name")).lower() == "person":
-            return category.get("id")
+    people = categories
     if len(categories) > 1:
-        names = ", ".join(str(category.get("name")) for category in categories)
-        raise RtposeError(f"{labels}: none of its categories is called person: {names}")
-    return categories[0].get("id") if categories else None
+        people = posed_categories(categories)
+        people += [each for each in categories if str(each.get("name")).lower() == "person"]
+        if not people:
+            names = ", ".join(str(category.get("name")) for category in categories)
+            raise RtposeError(f"{labels}: none of its categories is called person: {names}")
+    return {category.get("id") for category in people} | {None}
 
 
 def split_by_scene(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -16,20 +17,18 @@ from rtpose.errors import RtposeError
 from rtpose.skeleton import Skeleton
 
 
-def read_coco(path: Path, skeleton: Skeleton, folder: str = "") -> People:
+def read_coco(path: Path, skeleton: Skeleton) -> People:
     """Read people from a COCO-format json (or .json.gz) with any keypoint names.
 
     Keypoints are matched to the skeleton by name, ``Left Knee`` as ``left_knee``; names the
     skeleton lacks are left out, joints the file lacks stay unlabelled. ``teacher_keypoints`` (x, y,
     score) is read where present. Crowds and people without any joint from either are skipped, and
-    of several categories all but the first that has keypoints.
+    of several categories all but those with the first one's keypoints.
 
     Parameters
     ----------
     path : Path
     skeleton : Skeleton
-    folder : str
-        Put before each file name, e.g. ``train2017/``.
 
     Raises
     ------
@@ -42,7 +41,7 @@ def read_coco(path: Path, skeleton: Skeleton, folder: str = "") -> People:
         images = {image["id"]: image for image in data["images"]}
         rows = [a for a in annotations if not a.get("iscrowd")]
         shown = [images[a["image_id"]] for a in rows]
-        pictures = [folder + image["file_name"] for image in shown]
+        pictures = [os.fspath(image["file_name"]) for image in shown]
         # who has no box is left out, and said, with those whose box is empty
         boxes = np.array([a["bbox"] or (0, 0, 0, 0) for a in rows], np.float32).reshape(-1, 4)
         sizes = None
@@ -63,21 +62,27 @@ def read_coco(path: Path, skeleton: Skeleton, folder: str = "") -> People:
 def keypoint_annotations(data: Any) -> tuple[list[str], list[dict[str, Any]]]:
     """Names of the keypoints as skeletons write them, and the annotations that have them.
 
-    They are those of the first category that has keypoints. Tools that label, Roboflow's for one,
-    put a category for the whole project before it.
-
     Raises
     ------
     KeyError, TypeError
-        If there is none.
+        If no category has keypoints.
     """
-    for category in data["categories"]:
-        if "keypoints" in category:
-            names = [re.sub(r"[\s-]+", "_", name.strip()).lower() for name in category["keypoints"]]
-            number = category.get("id")
-            rows = [a for a in data["annotations"] if a.get("category_id", number) == number]
-            return names, rows
-    raise KeyError("keypoints")
+    posed = posed_categories(data["categories"])
+    if not posed:
+        raise KeyError("keypoints")
+    names = [re.sub(r"[\s-]+", "_", name.strip()).lower() for name in posed[0]["keypoints"]]
+    numbers = {category.get("id") for category in posed} | {None}
+    return names, [a for a in data["annotations"] if a.get("category_id") in numbers]
+
+
+def posed_categories(categories: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The first category that has keypoints, and those with the same, as players and goalkeepers.
+
+    Tools that label put others before it: Roboflow one for the whole project, CVAT every label,
+    with an empty list.
+    """
+    posed = [category for category in categories if category.get("keypoints")]
+    return [category for category in posed if category["keypoints"] == posed[0]["keypoints"]]
 
 
 def image_source(image: dict[str, Any], labels: Path) -> str:
@@ -85,17 +90,30 @@ def image_source(image: dict[str, Any], labels: Path) -> str:
     return str(image.get("source") or labels.name)
 
 
-def own_folder(pictures: Path, split: str, names: Iterable[str]) -> str:
-    """``SPLIT/``, ``images/SPLIT/`` or ``images/``: where the pictures that a split names lie.
+_COCOS_OWN = "person_keypoints_"
+"""What COCO, and CVAT after it, put before a split's name."""
 
-    Nothing if in none of them, or named from the root. Splits that number their pictures alike need
-    one each: unpacked into one folder, the later one's pictures replace the earlier one's.
+
+def split_of(labels: Path) -> str:
+    """Name of the split that labels are of."""
+    # Roboflow's lie beside their pictures, and are all called the same
+    name = labels.parent.name if labels.name.startswith("_") else labels.name
+    return name.partition(".json")[0].removeprefix(_COCOS_OWN)
+
+
+def own_folder(pictures: Path, labels: Path, names: Iterable[str]) -> str:
+    """``SPLIT/``, ``images/SPLIT/`` or ``images/``: where the pictures that labels name lie.
+
+    Nothing if in none of them, or named from the root; of COCO's own, where they belong. Splits
+    that number their pictures alike need one each: unpacked into one folder, the later one's
+    pictures replace the earlier one's.
     """
     names = [name for name in names if not Path(name).is_absolute()]
-    for folder in (f"{split}/", f"images/{split}/", "images/"):
+    split = split_of(labels)
+    for folder in (f"{split}/", f"images/{split}/", "images/", ""):
         if any((pictures / folder / name).is_file() for name in names):
             return folder
-    return ""
+    return f"{split}/" if labels.name.startswith(_COCOS_OWN) else ""
 
 
 def _keypoints(rows: list[dict[str, Any]], key: str, count: int, path: Path) -> NDArray[np.float32]:

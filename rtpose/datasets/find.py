@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 
-from rtpose.datasets.coco import own_folder, read_coco
+from rtpose.datasets.coco import own_folder, read_coco, split_of
 from rtpose.datasets.flic import read_flic
 from rtpose.datasets.lsp import is_extended, read_lsp
 from rtpose.datasets.mpii import read_mpii
@@ -79,11 +79,11 @@ def find_dataset(folder: Path) -> DataSet:
     LSP, LSPET      ``joints.mat``, ``images/``
     COCO            ``NAME.json[.gz]`` for each split, or ``NAME/_annotations.coco.json``, or
                     ``annotations/NAME.json``, pictures as the json names them, from here or from
-                    ``NAME/``, ``images/NAME/`` or ``images/``; or COCO's own
-                    ``annotations/person_keypoints_NAME2017.json`` and ``NAME2017/``
+                    ``NAME/``, ``images/NAME/`` or ``images/``; or COCO's own and CVAT's
+                    ``annotations/person_keypoints_NAME[2017].json`` and ``NAME[2017]/``
     ==============  =============================================================================
 
-    A split called ``valid`` or ``validation`` is ``val``.
+    A split called ``valid`` or ``validation`` is ``val``, ``Train`` is ``train``.
 
     Raises
     ------
@@ -176,23 +176,19 @@ def _find_lsp(folder: Path) -> DataSet | None:
 
 def _find_coco(folder: Path) -> DataSet | None:
     files = {
-        labels.name.partition(".json")[0]: labels
+        split_of(labels).lower(): labels
         for labels in sorted((*folder.glob("*.json"), *folder.glob("*.json.gz")))
     }
-    files |= {path.parent.name: path for path in folder.glob("*/_annotations.coco.json")}
+    files |= {split_of(path).lower(): path for path in folder.glob("*/_annotations.coco.json")}
     for name in _SPLITS:  # beside them COCO has other files, such as captions
         beside = _first(folder / "annotations", f"{name}.json", f"{name}.json.gz")
         if beside is not None:
             files[name] = beside
-    splits: dict[str, ReadSplit] = {
-        name: partial(_read_split, labels, folder, name) for name, labels in files.items()
-    }
-    pictures = folder
     for labels in sorted(folder.glob("annotations/person_keypoints_*.json*")):
-        pictures = _pictures(folder)
-        name = labels.name.partition(".json")[0].removeprefix("person_keypoints_")
-        split = name.removesuffix("2017")
-        splits[split], files[split] = partial(read_coco, labels, folder=f"{name}/"), labels
+        files[split_of(labels).lower().removesuffix("2017")] = labels
+    splits: dict[str, ReadSplit] = {
+        name: partial(_read_split, labels, folder) for name, labels in files.items()
+    }
     if not splits:
         return None
     for name in _VAL_TOO:
@@ -200,17 +196,17 @@ def _find_coco(folder: Path) -> DataSet | None:
             splits["val"], files["val"] = splits.pop(name), files.pop(name)
     order = sorted(splits, key=lambda name: (name != "train", name != "val", name))
     return DataSet(
-        "COCO keypoints", pictures, {name: splits[name] for name in order},
+        "COCO keypoints", folder, {name: splits[name] for name in order},
         tuple(f"no {name} split" for name in ("train", "val") if name not in splits),
-        f"the pictures that the json files name, relative to {pictures}; COCO's own are at "
+        f"the pictures that the json files name, relative to {folder}; COCO's own are at "
         "https://cocodataset.org", files,
     )  # fmt: skip
 
 
-def _read_split(labels: Path, folder: Path, name: str, skeleton: Skeleton) -> People:
+def _read_split(labels: Path, folder: Path, skeleton: Skeleton) -> People:
     """Read a split whose pictures lie in the data set's folder, or in one of `own_folder`."""
     people = read_coco(labels, skeleton)
-    own = own_folder(folder, name, people.pictures)
+    own = own_folder(folder, labels, people.pictures)
     return replace(people, pictures=tuple(own + picture for picture in people.pictures))
 
 

@@ -160,3 +160,15 @@ def test_hardly_visible_people_are_dropped():
     boxes = np.float32([[-90, 0, 10, 50], [-10, 0, 90, 50], [60, 10, 63, 40], [0, 0, 40, 40]])
     kept = visible_boxes(boxes, 50, 100)
     np.testing.assert_array_equal(kept, [[0, 0, 90, 50], [0, 0, 40, 40]])
+
+
+def test_a_picture_of_another_size_than_labelled_is_refused(tmp_path):
+    image = {"id": 0, "file_name": "a.png", "width": 90, "height": 60}
+    labels = tmp_path / "train.json"
+    labels.write_text(json.dumps({"images": [image], "annotations": []}))
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((60, 90, 3), np.uint8))
+    (picture,) = read_labels(labels, tmp_path)
+    assert picture.read().shape == (60, 90, 3)
+    cv2.imwrite(str(tmp_path / "a.png"), np.zeros((90, 60, 3), np.uint8))
+    with pytest.raises(RtposeError, match=r"a\.png: is 60x90, not as large as its labels say"):
+        picture.read()

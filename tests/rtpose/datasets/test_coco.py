@@ -9,6 +9,7 @@ from rtpose.datasets.coco import read_coco
 from rtpose.datasets.people import count_sources
 from rtpose.errors import RtposeError
 from rtpose.skeleton import BODY21, COCO17
+from training.detector_data import read_labels
 
 
 def write(path: Path, data: object) -> Path:
@@ -106,3 +107,27 @@ def test_the_shared_people(shared: Path):
     assert count_sources(people) == {"lsp_test": 1000}
     sixteen = people.labelled[:, :16]
     assert sixteen.mean() > 0.99 and not people.labelled[:, 16:].any()
+
+
+def test_categories_of_tools_that_label(tmp_path: Path):
+    names = list(COCO17.joints)
+    categories = [
+        {"id": 1, "name": "ball", "keypoints": []},
+        {"id": 2, "name": "player", "keypoints": names},
+        {"id": 3, "name": "goalkeeper", "keypoints": names},
+    ]
+    annotations = [
+        {"image_id": 0, "category_id": n, "bbox": [0, 0, 9, 9], "keypoints": [n, n, 2] * 17}
+        for n in (2, 3)
+    ]
+    annotations.append({"image_id": 0, "category_id": 1, "bbox": [1, 1, 2, 2]})
+    path = tmp_path / "train.json"
+    images = [{"id": 0, "file_name": "a.jpg"}]
+    data = {"images": images, "annotations": annotations, "categories": categories}
+    write(path, data)
+    assert read_coco(path, BODY21).boxes.tolist() == [[0, 0, 9, 9]] * 2
+    assert read_labels(path, tmp_path)[0].boxes.tolist() == [[0, 0, 9, 9]] * 2
+    # Roboflow's first category, of the whole project, may be called person too
+    categories[:] = [{"id": 1, "name": "person"}, {"id": 2, "name": "person", "keypoints": names}]
+    write(path, data | {"annotations": annotations[:1]})
+    assert read_labels(path, tmp_path)[0].boxes.tolist() == [[0, 0, 9, 9]]

@@ -9,6 +9,7 @@ from scipy.io import savemat
 from rtpose.datasets.find import find_dataset
 from rtpose.errors import RtposeError
 from rtpose.skeleton import BODY21
+from training.detector_data import read_labels
 
 PERSON = {"id": 1, "image_id": 1, "bbox": [0, 0, 9, 9], "keypoints": [1, 2, 2]}
 COCO = {
@@ -83,8 +84,33 @@ def test_cocos_own_layout(tmp_path: Path):
     assert list(found.splits) == ["train", "val"]
     assert found.read("val", BODY21).pictures == ("val2017/a.jpg",)
     assert found.pictures == tmp_path
-    (tmp_path / "images").mkdir()
-    assert find_dataset(tmp_path).pictures == tmp_path / "images"
+
+
+@pytest.mark.parametrize("folder", ["images/train", "images"])
+def test_cvats_layout_beside_labels_of_ones_own(folder: str, tmp_path: Path):
+    for name in ("annotations", folder, "images/test"):
+        (tmp_path / name).mkdir(parents=True, exist_ok=True)
+    labels = tmp_path / "annotations" / "person_keypoints_train.json"
+    labels.write_text(json.dumps(COCO))
+    (tmp_path / "test.json").write_text(json.dumps(COCO))
+    for name in (folder, "images/test"):
+        (tmp_path / name / "a.jpg").touch()
+    found = find_dataset(tmp_path)
+    for split in ("train", "test"):
+        (picture,) = found.read(split, BODY21).pictures
+        assert (found.pictures / picture).is_file()
+    assert read_labels(labels, tmp_path)[0].path == tmp_path / folder / "a.jpg"
+
+
+def test_cvats_names_of_splits(tmp_path: Path):
+    (tmp_path / "annotations").mkdir()
+    for name in ("Train", "Validation"):
+        (tmp_path / "annotations" / f"person_keypoints_{name}.json").write_text(json.dumps(COCO))
+        (tmp_path / "images" / name).mkdir(parents=True)
+        (tmp_path / "images" / name / "a.jpg").touch()
+    found = find_dataset(tmp_path)
+    assert list(found.splits) == ["train", "val"]
+    assert found.read("val", BODY21).pictures == ("images/Validation/a.jpg",)
 
 
 def test_what_a_set_lacks_is_said(tmp_path: Path):
