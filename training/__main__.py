@@ -86,7 +86,7 @@ def train(
     with join_processes(device) as processes:
         settings = read_config(config)
         fit(settings, data, folder, resume, start, processes=processes, minutes=minutes)
-        _make_ready(folder, data, processes)
+        _make_ready(folder, data, start, processes)
 
 
 @app.command()
@@ -113,13 +113,16 @@ def distill(
     with join_processes(device) as processes:
         settings = read_config(config)
         fit(settings, data, folder, resume, start, teacher, share, processes, minutes)
-        _make_ready(folder, data, processes)
+        _make_ready(folder, data, start, processes)
 
 
-def _make_ready(folder: RunFolder, data: Path, processes: Processes) -> None:
+def _make_ready(folder: RunFolder, data: Path, start: Path | None, processes: Processes) -> None:
     """Calibrate what a run gave: as it is, its scores are no chances, and it has no 8 bits."""
     if processes.first and folder.best.exists():
-        calibrate_weights(folder.best, data)
+        # not drawn to what it has: a run that was stopped often was calibrated as often, by the
+        # same people, and each time would count as others
+        before = load_checkpoint(start).calibration if start else RAW_SCORES
+        calibrate_weights(folder.best, data, before)
 
 
 @app.command()

@@ -27,7 +27,7 @@ _TRUST = 5.0
 """Weight of the calibration before: some dozens of joints outvote it."""
 
 
-def calibrate_weights(weights: Path, data: Path) -> None:
+def calibrate_weights(weights: Path, data: Path, before: Calibration | None = None) -> None:
     """Measure on labelled people what makes scores chances, and what fewer bits need; keep both.
 
     Parameters
@@ -36,6 +36,8 @@ def calibrate_weights(weights: Path, data: Path) -> None:
         A pose network; rewritten, with the same answers.
     data : Path
         Folder of a data set, whose people that training chooses weights by are asked about.
+    before : Calibration, optional
+        What few people leave as it is; the weights' own without it.
 
     Raises
     ------
@@ -60,7 +62,7 @@ def calibrate_weights(weights: Path, data: Path) -> None:
             f"{data}: nothing to calibrate by: no person has right shoulder and left hip labelled, "
             "by whose distance right and wrong are told apart"
         )
-    calibration = fit_calibration(scores, right, checkpoint.calibration)
+    calibration = fit_calibration(scores, right, before or checkpoint.calibration)
     chances = calibration(torch.from_numpy(scores)).numpy()
     save_checkpoint(weights, replace(checkpoint, calibration=calibration, peaks=peaks))
     log.info("%s", calibration)
