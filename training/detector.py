@@ -154,15 +154,17 @@ def split_pictures(labels: Path, pictures: Path, config: DetectorConfig) -> Dete
             (config.chosen_on, choose, config.seed + 1),
         ):
             wanted = min(round(count * here / len(complete)), len(of_one) // 3)
-            of_one, back = split_by_scene(of_one, wanted, seed)
-            kept += back
+            rest, back = split_by_scene(of_one, wanted, seed)
+            if rest:  # else it is one scene, of a camera that stands still, to be learnt from
+                of_one = rest
+                kept += back
         train += of_one
     for part, purpose in ((choose, "choose weights by"), (held, "score a detector on")):
         if not any(len(picture.boxes) for picture in part):
             raise RtposeError(
                 f"{labels}: nothing to {purpose}: of {len(usable)} pictures {len(complete)} say "
                 '"boxes_complete": true; say so of each in which everybody has a box, some dozens '
-                "at least"
+                "at least and not all of one scene"
             )
     return DetectorSplit(train, choose, held)
 

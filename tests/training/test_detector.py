@@ -134,6 +134,25 @@ def test_nothing_to_choose_by_is_said_before_training(tmp_path):
         detector_labels(tmp_path, "val")
 
 
+def test_pictures_of_one_scene_are_learned_from(tmp_path):
+    """Of a camera that stands still: they cannot be parted, whoever else is there."""
+    own_data(tmp_path, 12)
+    for i in range(6):
+        data = (tmp_path / "0.png").read_bytes()
+        (tmp_path / f"{i}.png").write_bytes(data)
+    labels = json.loads((tmp_path / "train.json").read_text())
+    for image in labels["images"][:6]:
+        image["source"] = "hall"
+    (tmp_path / "train.json").write_text(json.dumps(labels))
+    split = split_pictures(tmp_path / "train.json", tmp_path, DetectorConfig())
+    assert [p.source for p in split.train].count("hall") == 6
+    labels["images"] = labels["images"][:6]
+    labels["annotations"] = labels["annotations"][:6]
+    (tmp_path / "train.json").write_text(json.dumps(labels))
+    with pytest.raises(RtposeError, match="not all of one scene"):
+        split_pictures(tmp_path / "train.json", tmp_path, DetectorConfig())
+
+
 def test_nobody_to_find(picture):
     nobody = replace(picture, boxes=np.zeros((0, 4), np.float32))
     with pytest.raises(RtposeError, match="none of 1 pictures has a person's box"):
