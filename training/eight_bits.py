@@ -20,6 +20,7 @@ from torch.nn import functional
 
 from rtpose.letterbox import letterbox_image, plan_letterbox
 from rtpose.quantised import QuantisedConv2d, Range, quantise, watch_inputs
+from rtpose.targets import check_target
 from rtpose.yolo import (
     DISTANCE_BINS,
     PersonNetwork,
@@ -74,6 +75,7 @@ def quantise_detector(
         That of the detector's training: what it held back stays held back.
     config : EightBitConfig
     """
+    check_target(out, overwrite=True)  # now, for what is taught would be lost
     torch.set_num_threads(config.threads)
     model, info = load_model(start)
     train = split_pictures(labels, pictures, split).train

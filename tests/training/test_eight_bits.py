@@ -103,6 +103,8 @@ def test_from_a_detector_without_to_one_with_eight_bits(tmp_path):
     with pytest.raises(RtposeError, match="never measured for int8: run python -m training quant"):
         load_detector(plain, precision="int8")
     split = DetectorConfig(held_back=1, chosen_on=1)
+    with pytest.raises(RtposeError, match="no such folder"):  # said before anything is taught
+        quantise_detector(plain, labels, tmp_path, tmp_path / "gone" / "d.safetensors", split, TINY)
     quantise_detector(plain, labels, tmp_path, out, split, TINY)
     assert load_model(out)[1].ranges.keys() == set(eight_bit_convolutions(model))
     assert "eight bits" in load_model(out)[1].notes
