@@ -16,7 +16,8 @@ from rtpose.errors import RtposeError
 from rtpose.metrics import COLUMNS, columns
 from rtpose.skeleton import BODY21, find_skeleton
 from training.config import TrainConfig
-from training.fit import fit
+from training.data import training_people
+from training.fit import fingerprint, fit
 from training.parallel import Processes
 from training.run import RunFolder
 
@@ -87,7 +88,7 @@ def compare(
     ------
     RtposeError
         If a variant is unknown, a split missing, the skeleton lacks a joint of the table, or the
-        folder holds results of another config.
+        folder holds results of another config or other people.
     """
     unknown = [name for name in variants if name not in VARIANTS]
     if unknown:
@@ -101,9 +102,12 @@ def compare(
         )
     dataset = find_dataset(data)
     people = {split: dataset.read(split, skeleton) for split in splits}
-    for done in sorted(out.glob("*/done")):
-        name, _, number = done.parent.name.rpartition("-")
-        RunFolder(done.parent).check_config(_own(config, name, int(number)))
+    if finished := [RunFolder(done.parent) for done in sorted(out.glob("*/done"))]:
+        given = {"--data": fingerprint(*training_people(dataset, skeleton))}
+        for folder in finished:
+            name, _, number = folder.path.name.rpartition("-")
+            folder.check_config(_own(config, name, int(number)))
+            folder.check_given(given)
     for seed in seeds:
         for name in variants:
             own = _own(config, name, seed)

@@ -8,7 +8,7 @@ import hashlib
 import json
 import logging
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import replace
 from pathlib import Path
@@ -147,7 +147,7 @@ def fit(
         save_checkpoint(folder.best, made)
 
     given = {
-        "--data": _fingerprint(people, val),
+        "--data": fingerprint(people, val),
         "--teacher": [hashlib.sha256(path.read_bytes()).hexdigest()[:16] for path in teachers],
         "--share": teachers_share if teachers else None,
     }
@@ -161,9 +161,9 @@ def fit(
         shown = next(stream_batches(store, reader, skeleton, config, 0, config.phases[0].size))
         write_picture(folder.path / "augmented.jpg", batch_sheet(shown, skeleton))
     with ExitStack() as stack:
-        show: Callable[[Progress], None] = log_progress
-        if processes.first:
-            show = stack.enter_context(live_table(folder.path.name))
+        show = (
+            stack.enter_context(live_table(folder.path.name)) if processes.first else log_progress
+        )
 
         def report(progress: Progress) -> None:
             folder.log(
@@ -209,12 +209,13 @@ def fit(
     return scores
 
 
-def _fingerprint(*people: People) -> str:
+def fingerprint(*people: People) -> str:
     """What changes with whom a run learns from or is judged by."""
     key = hashlib.sha256()
     for those in people:
         key.update(json.dumps(those.pictures).encode())
-        for values in (those.boxes, those.joints, those.labelled):
+        key.update(json.dumps(those.sources).encode())
+        for values in (those.boxes, those.joints, those.labelled, those.teacher):
             key.update(values.tobytes())
     return key.hexdigest()[:16]
 

@@ -275,10 +275,7 @@ def train(
             )
         network.load_state_dict(start.network.state_dict())
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    average, _ = build_network(config)
-    # in the same memory format: else averaging falls back to a launch for each tensor
-    average = average.to(device, memory_format=torch.channels_last).eval()  # type: ignore[call-overload]
-    average.load_state_dict(network.state_dict())
+    average = copy.deepcopy(network).eval()
     optimisers = make_optimisers(network, config.optimiser)
     every_stack = processes.every_stack(network)
     crops_of = crops_reader(store, device)
@@ -315,13 +312,13 @@ def train(
         if step >= starts[number + 1]:
             continue
 
-        def stream(size: int, first: int = step) -> Iterator[Batch]:
-            made = stream_batches(store, crops_of, skeleton, config, first, size, processes.part)
-            return made_beside(made, device) if on_gpu else made
-
         # the same batches, also in the sizes that the teachers are used to
-        sizes = {phase.size, *(teachers.input_sizes if teachers else ())}
-        streams = {size: stream(size) for size in sizes}
+        streams = {
+            size: stream_batches(store, crops_of, skeleton, config, step, size, processes.part)
+            for size in {phase.size, *(teachers.input_sizes if teachers else ())}
+        }
+        if on_gpu:
+            streams = {size: made_beside(made, device) for size, made in streams.items()}
         if on_gpu and processes.count == 1:
             every_stack = network.every_stack  # gives back the memory of the phase before
             torch.cuda.empty_cache()

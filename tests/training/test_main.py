@@ -70,6 +70,12 @@ def test_train_evaluate_go_on(
     # a run is not overwritten by accident
     assert training(monkeypatch, *words) == 2
     assert "holds a run already; give --resume" in capfd.readouterr().err
+    # the same people, asked again after each stop, do not count as others
+    assert training(monkeypatch, *words, "--resume") == 0
+    again = load_checkpoint(best).calibration
+    assert (again.slope, again.offset) == pytest.approx(
+        (calibrated.calibration.slope, calibrated.calibration.offset), abs=0.01
+    )
     # nor made longer or changed unnoticed
     config.write_text(TINY.replace("images: 8", "images: 16"))
     assert training(monkeypatch, *words, "--resume") == 2
@@ -261,7 +267,15 @@ def test_compare(
     assert training(monkeypatch, *words, "--variants", "chain", "--seeds", "0") == 0
     assert (run / "chain-0" / "best.safetensors").stat().st_mtime_ns == done
 
-    # nor is what was scored shown as another config's
+    # nor is what was scored shown as another config's, or as of other people
+    given = run / "chain-0" / "given.json"
+    before = given.read_text()
+    given.write_text(json.dumps({"--data": "others"}))
+    assert training(monkeypatch, *words, "--variants", "chain", "--seeds", "0") == 2
+    assert "--data gives something else than when this run" in capfd.readouterr().err.replace(
+        "\n", " "
+    )
+    given.write_text(before)
     config.write_text(config.read_text() + "loss: mse\n")
     assert training(monkeypatch, *words, "--variants", "chain", "--seeds", "2") == 2
     assert "loss was 'cross_entropy', now 'mse'" in capfd.readouterr().err.replace("\n", " ")
