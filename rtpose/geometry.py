@@ -16,7 +16,7 @@ from rtpose.pose import FloatArray, Image
 
 CROP_MARGIN = 1.17
 """Crop side over the longer side of the person's box. Chosen on val when 1.25, the usual one, was
-1.6 behind; between 1.05 and 1.17 today's nano hardly cares, 1.25 costs it one point, 1.35 two:
+1.6 behind; between 1.05 and 1.17 today's nano hardly cares, 1.25 costs up to one point, 1.35 two:
 benchmarks/results/margin.md."""
 
 
