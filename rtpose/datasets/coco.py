@@ -113,7 +113,7 @@ def own_folder(pictures: Path, labels: Path, names: Iterable[str]) -> str:
     for folder in (f"{split}/", f"images/{split}/", "images/", ""):
         if any((pictures / folder / name).is_file() for name in names):
             return folder
-    return f"{split}/" if labels.name.startswith(_COCOS_OWN) else ""
+    return f"{split}/" if names and labels.name.startswith(_COCOS_OWN) else ""
 
 
 def _keypoints(rows: list[dict[str, Any]], key: str, count: int, path: Path) -> NDArray[np.float32]:

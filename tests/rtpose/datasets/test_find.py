@@ -84,6 +84,9 @@ def test_cocos_own_layout(tmp_path: Path):
     assert list(found.splits) == ["train", "val"]
     assert found.read("val", BODY21).pictures == ("val2017/a.jpg",)
     assert found.pictures == tmp_path
+    elsewhere = COCO | {"images": [{"id": 1, "file_name": "/elsewhere/a.jpg"}]}
+    (tmp_path / "annotations" / "person_keypoints_val2017.json").write_text(json.dumps(elsewhere))
+    assert found.read("val", BODY21).pictures == ("/elsewhere/a.jpg",)
 
 
 @pytest.mark.parametrize("folder", ["images/train", "images"])
