@@ -19,8 +19,10 @@ from rtpose.pose import Image
 _PLAIN_RATE = Fraction(25)
 """Frames a second where a file names no rate: what FFmpeg itself assumes for raw streams."""
 
-_HIGHEST_RATE = 1000
-"""Frames a second above which a stated rate is a clock (90000) and not a rate."""
+_CLOCK_RATE = 1000
+"""Frames a second from which on a stated rate is a clock and not a rate: Matroska's milliseconds,
+where a browser that records names no rate, or MPEG's 90000. As a rate, H.264 of 1280x720 would be
+declared to need more than the decoders of phones and browsers have."""
 
 _SQUARE_ENOUGH = Fraction(2, 100)
 """What pixels' sides may differ by: programs that scale note what they rounded a size by. The
@@ -166,7 +168,7 @@ def read_info(
     if stream.time_base is None:
         raise RtposeError(f"{container.name}: has no clock; convert it to H.264 in .mp4")
     rates = (stream.guessed_rate, stream.average_rate, stream.base_rate)
-    rate = next((r for r in rates if r and r <= _HIGHEST_RATE), _PLAIN_RATE)
+    rate = next((r for r in rates if r and r < _CLOCK_RATE), _PLAIN_RATE)
     width, height = reversed(size) if orientation.transpose else size
     origin_s = Fraction(container.start_time or 0, av.time_base)
     first_s = origin_s if first.pts is None else first.pts * stream.time_base

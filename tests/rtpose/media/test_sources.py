@@ -127,6 +127,30 @@ def test_a_variable_rate_gives_the_files_own_times(clip, counting_images):
     np.testing.assert_allclose(times, np.array(pts) / 1000, atol=1e-9)
 
 
+def test_the_clock_of_what_a_browser_records_is_no_rate(clip, counting_images):
+    """WebM as MediaRecorder writes it: it says of no picture how long it is shown."""
+    pts = np.cumsum([20 + 17 * i % 31 for i in range(40)]).tolist()
+    path = clip(
+        "a.webm",
+        images=counting_images(40),
+        time_base=Fraction(1, 1000),
+        pts=pts,
+        codec="libvpx",
+        container_options={"live": "1"},
+    )
+    data = bytearray(path.read_bytes())
+    # RFC 9559: DefaultDuration is 23 E3 83 and its size, here of 4 bytes; EC is Void
+    at = data.index(b"\x23\xe3\x83\x84")
+    data[at : at + 8] = b"\xec\x86" + bytes(6)
+    path.write_bytes(data)
+    with av.open(str(path)) as file:
+        assert file.streams.video[0].guessed_rate == 1000
+    with VideoFile(path) as video:
+        assert video.info.rate == 25
+        times = [f.time_s for f in video]
+    np.testing.assert_allclose(times, (np.array(pts) - pts[0]) / 1000, atol=1e-9)
+
+
 @pytest.mark.parametrize(
     "matrix",
     [
