@@ -171,7 +171,10 @@ def read_info(
     rate = next((r for r in rates if r and r < _CLOCK_RATE), _PLAIN_RATE)
     width, height = reversed(size) if orientation.transpose else size
     origin_s = Fraction(container.start_time or 0, av.time_base)
-    first_s = origin_s if first.pts is None else first.pts * stream.time_base
+    first_s = origin_s
+    # AVI has no times: of its first picture FFmpeg guesses one, late by a picture or two
+    if first.pts is not None and container.format.name != "avi":
+        first_s = first.pts * stream.time_base
     duration_s = None
     if stream.duration:
         duration_s = float(stream.duration * stream.time_base)

@@ -58,6 +58,20 @@ def test_pictures_that_avi_holds_in_another_order_than_they_are_shown(clip, coun
     assert all(abs(level(f.image) - tools.level_of(f.index)) < 12 for f in frames)
 
 
+@pytest.mark.parametrize("b_frames", ["0", "2"])
+def test_pictures_of_an_avi_begin_with_its_sound(b_frames, clip, counting_images):
+    """FFmpeg lets them begin a picture later, as B-frames might."""
+    path = clip(
+        "a.avi",
+        images=counting_images(8),
+        rate=Fraction(10),
+        options={"bf": b_frames, "b-adapt": "0"},
+        audio=["pcm_s16le"],
+    )
+    with VideoFile(path) as video:
+        assert video.info.start_s == 0
+
+
 def test_a_whole_matroska_that_begins_late_is_whole(clip, counting_images):
     """As recorders write it that keep the time of day."""
     pts = [90_000 + 33 * i for i in range(30)]
