@@ -165,8 +165,9 @@ class Camera:
             for index, image in enumerate(chain((first,), self._pictures(feed))):
                 if self.paused.is_set():
                     continue
+                unix_s = None if feed.waits else time.time()
                 with self._changed:
-                    self._newest = Frame(image, index, self.now_s(), self.name, time.time())
+                    self._newest = Frame(image, index, self.now_s(), self.name, unix_s)
                     self._changed.notify_all()
         except BaseException as error:  # noqa: BLE001  raised again by who takes the frames
             self._error = error

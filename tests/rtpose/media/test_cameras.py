@@ -295,4 +295,5 @@ def test_a_file_is_shown_at_its_pace_and_ends(tmp_path: Path):
         frames = list(source.frames())
     assert time.monotonic() - began > 0.5
     assert frames[-1].index == 17  # the last one is never dropped
+    assert {frame.unix_s for frame in frames} == {None}  # it was taken at some other time
     assert source.rate == pytest.approx(29.97, abs=0.01)
