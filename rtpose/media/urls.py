@@ -75,12 +75,14 @@ def source_name(source: str) -> str:
 def stem_of_url(url: str) -> str:
     """A name for files made from a stream: that of its path or, failing that, of its host.
 
+    Such a file is handed on too: what `source_name` leaves out is not in it.
+
     Raises
     ------
     RtposeError
         If it is not a proper address.
     """
-    parts = _parts(url)
+    parts = _parts(source_name(url))
     return PurePosixPath(parts.path).stem or parts.hostname or "stream"
 
 

@@ -106,6 +106,8 @@ def test_what_is_no_address_is_said_in_one_line():
         ("http://me:pw@cam.local:8080/", "cam.local"),
         ("http://host/clip.m3u8?token=1", "clip"),
         ("udp://@:5000", "stream"),
+        ("rtsp://cam/live/user=me&password=secret&channel=1.sdp", "live"),
+        ("rtsp://cam.local:554/user=me&password=secret&channel=1.sdp?real_stream", "cam.local"),
     ],
 )
 def test_files_made_from_a_stream_have_a_name(url: str, stem: str):
