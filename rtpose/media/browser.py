@@ -12,6 +12,7 @@ import asyncio
 import errno
 import ipaddress
 import json
+import logging
 import secrets
 import socket
 import threading
@@ -26,6 +27,7 @@ from urllib.parse import urlencode, urlsplit
 import cv2
 import numpy as np
 from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp.http import HttpProcessingError
 
 from rtpose.errors import RtposeError
 from rtpose.media.jsonl import frame_record
@@ -45,6 +47,18 @@ _MOST_ASKED = 4
 # A viewer who answers no ping for half of this is gone.
 _HEARTBEAT_S = 30.0
 _FAREWELL_S = 1.0
+
+
+def _is_ours_to_mend(record: logging.LogRecord) -> bool:
+    """Whether what the server complains of is a fault of this program.
+
+    Anybody may send to a port what is no proper request; that is answered so, and no news.
+    """
+    return not (record.exc_info and isinstance(record.exc_info[1], HttpProcessingError))
+
+
+log = logging.getLogger(__name__)
+log.addFilter(_is_ours_to_mend)
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -190,7 +204,7 @@ class BrowserView:
         app = web.Application(middlewares=[self._guard])
         app.router.add_get("/", self._give_page)
         app.router.add_get("/live", self._give_frames)
-        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_FAREWELL_S)
+        runner = web.AppRunner(app, access_log=None, shutdown_timeout=_FAREWELL_S, logger=log)
         try:
             await runner.setup()
             await web.SockSite(runner, listener).start()

@@ -156,6 +156,27 @@ def test_pages_of_other_origins_are_refused(view):
     assert live_status(view.address, {"Origin": own}) == 101
 
 
+@pytest.mark.parametrize(
+    "words",
+    [
+        "GET / HTTP/1.1\r\n\r\n",
+        "GET / HTTP/1.1\r\nHost: localhost\r\nno header\r\n\r\n",
+        f"GET /{'a' * 9000} HTTP/1.1\r\nHost: localhost\r\n\r\n",
+    ],
+)
+def test_what_is_no_request_is_refused_without_a_traceback(view, words, caplog):
+    with socket.create_connection(("127.0.0.1", port(view)), PATIENCE_S) as client:
+        client.sendall(words.encode())
+        assert b" 400 " in client.recv(100)
+    assert not caplog.records
+
+
+def test_a_fault_of_ours_is_told(view, caplog, monkeypatch):
+    monkeypatch.setattr(view, "_is_ours", None)
+    assert status(view.address) == 500
+    assert caplog.records[0].exc_info
+
+
 def test_poses_come_as_json(view):
     shown = result(7, people=2)
     view.show(shown, HUD)
