@@ -122,8 +122,8 @@ class BrowserView:
     """A page with the live picture, and the people's joints as JSON.
 
     The page is at `address`. It talks to the WebSocket ``/live``, as may any program. A text
-    message ``poses`` asks for the newest frame that was not yet sent on this connection; the
-    answer comes as soon as there is one::
+    message ``poses`` asks for what is shown newest and was not yet sent on this connection; the
+    answer comes as soon as there is something::
 
         {"source": "camera 0", "frame": 12, "time_s": 0.4, "unix_s": 1764249600.25,
          "width": 1280, "height": 720,
@@ -132,8 +132,10 @@ class BrowserView:
          "people": [{"id": 1, "score": 0.93, "box": [x0, y0, x1, y1],
                      "joints": {"right_ankle": [x, y, score], ...}}]}
 
-    Everything but ``hud`` is as in `rtpose.media.jsonl.JsonlWriter`. ``picture`` asks for the
-    same, followed by a binary message, the frame with what was drawn into it as a JPEG of at
+    Everything but ``hud`` is as in `rtpose.media.jsonl.JsonlWriter`, of the picture as it is shown:
+    mirrored, if it is. A picture that stands, in a pause or because none came for a tenth of a
+    second, is shown again with another ``hud``: same ``frame``, same people. ``picture`` asks for
+    the same, followed by a binary message, the frame with what was drawn into it as a JPEG of at
     most 1280 pixels a side. Up to four frames may be asked for ahead, more are forgotten.
     ``pause``, ``record``, ``mirror`` and ``snapshot`` are the buttons; any other message ends the
     connection.
