@@ -236,11 +236,8 @@ class VideoWriter:
             with self._failing_as_rtpose_error():
                 self._output.close()
                 self.path = settle(self._partial, self.path, self._overwrite)
-        except BaseException:
-            if self._crash_safe:
-                self.keep()
-            else:
-                self.abort()
+        except BaseException as error:
+            self._give_up(error)
             raise
         self._open = False
 
@@ -286,7 +283,12 @@ class VideoWriter:
     ) -> None:
         if kind is None or issubclass(kind, KeyboardInterrupt):
             self.close(interrupted=kind is not None)
-        elif not self._crash_safe:
+        else:
+            self._give_up(error)
+
+    def _give_up(self, error: BaseException | None) -> None:
+        """Remove what was written; if it is crash-safe, keep it, and say so in `RtposeError`s."""
+        if not self._crash_safe:
             self.abort()
         elif isinstance(error, RtposeError):
             raise self.break_off(error) from error

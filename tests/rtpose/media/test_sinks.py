@@ -510,6 +510,25 @@ def test_what_does_not_come_twice_is_kept_where_it_breaks_off(tmp_path):
         assert sum(1 for _ in kept) == 10
 
 
+@pytest.mark.skipif(os.name != "posix", reason="limits a file's size the POSIX way")
+def test_where_the_disk_is_full_at_the_end_what_is_kept_is_said(tmp_path):
+    import resource
+
+    info = VideoInfo(width=320, height=240, rate=Fraction(30), time_base=Fraction(1, 30))
+    noise = np.random.default_rng(0).integers(0, 255, (20, 240, 320, 3), dtype=np.uint8)
+    writer = VideoWriter(tmp_path / "out.mp4", info, crash_safe=True)
+    for i, image in enumerate(noise):
+        writer.write(image, i / 30)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (60_000, hard))
+    try:
+        with pytest.raises(RtposeError, match=r"further .*out\.mp4 holds what was written before"):
+            writer.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert writer.path.exists()
+
+
 def test_a_name_that_another_run_took_meanwhile_is_left_to_it(tmp_path):
     info = VideoInfo(width=64, height=48, rate=Fraction(30), time_base=Fraction(1, 30))
     path = tmp_path / "out.mp4"
