@@ -34,8 +34,9 @@ def export(
     checkpoint = load_checkpoint(find_weights(model))
     suffixes = FORMATS[format].suffixes if format in FORMATS else ("",)
     path = out or Path(f"rtpose-{Path(model).stem}{suffixes[0]}")
-    for made in (path, *(path.with_suffix(suffix) for suffix in suffixes[1:])):
-        check_target(made, overwrite)
+    check_target(path, overwrite)
+    for suffix in suffixes[1:]:
+        check_target(path.with_suffix(suffix), overwrite)
     with console.status(f"converting to {format}; it takes about a minute", spinner="line"):
         written = write(checkpoint, format, path, flip_test)
     size = checkpoint.input_size

@@ -124,6 +124,7 @@ def test_joints_alone_are_those_of_the_video(clip: Path, tmp_path: Path, rtpose:
         (["export", "nano", "--format", "tflite"], "unknown format 'tflite'"),
         (["export", "nano", "--out", "net.pt"], "must end in .onnx"),
         (["export", "nano", "--out", "taken.mp4"], "--overwrite"),
+        (["export", "nano", "--format", "openvino", "--out", "."], ". is a folder; name a file"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_code_2(
