@@ -31,6 +31,7 @@ from rtpose.media.sinks import VideoWriter
 from rtpose.media.sources import VideoFile
 from rtpose.on_device import Picture, own_stream
 from rtpose.pose import Detections, FloatArray, Frame, FrameResult, Image, poses_of
+from rtpose.smoothing import Smoother
 from rtpose.stream import every_frame
 from rtpose.tracker import Tracker
 
@@ -254,7 +255,7 @@ def time_stages(
         People in a frame, on average.
     """
     rows: list[list[float]] = []
-    people, tracker = 0, Tracker()
+    people, tracker, smoother = 0, Tracker(), Smoother()
     with (
         VideoFile(clip) as file,
         VideoWriter(out, file.info, overwrite=True) as writer,
@@ -277,7 +278,7 @@ def time_stages(
                 poses_of((boxes, scores), joints),
                 frame.time_s,
             )
-            poses = settle_poses(poses)
+            poses = smoother.update(settle_poses(poses), frame.time_s)
             marks.append(clock.mark())
             draw_poses(frame.image, poses, estimator.skeleton, predicted=estimator.skeleton)
             marks.append(clock.mark())

@@ -19,8 +19,9 @@ from rtpose.errors import RtposeError
 from rtpose.estimator import Estimator
 from rtpose.media.sample import write_sample
 from rtpose.network import Architecture, DCHourglass
-from rtpose.pose import Image
+from rtpose.pose import Image, Pose
 from rtpose.skeleton import BODY21, MPII16
+from rtpose.smoothing import Smoother
 
 SLEEP_S = 0.02
 
@@ -60,6 +61,18 @@ def test_time_is_booked_on_the_stage_that_took_it(estimator: Estimator, clip: Pa
     assert milliseconds.shape == (9, len(STAGES)) and people == 2
     assert (milliseconds >= 0).all()
     assert milliseconds[:, STAGES.index("detect")].min() >= 1e3 * SLEEP_S
+
+
+def test_tracking_is_with_smoothing_as_in_rtpose_video(
+    estimator: Estimator, clip: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    def slow(smoother: Smoother, poses: tuple[Pose, ...], time_s: float):
+        time.sleep(SLEEP_S)
+        return poses
+
+    monkeypatch.setattr(Smoother, "update", slow)
+    milliseconds, _ = time_stages(estimator, clip, tmp_path / "out.mp4", CpuClock(), limit=3)
+    assert milliseconds[:, STAGES.index("track")].min() >= 1e3 * SLEEP_S
 
 
 def test_all_of_it(estimator: Estimator, clip: Path, tmp_path: Path):
