@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -63,11 +64,13 @@ def place(job: dict[str, Any]) -> Place:
 
 def follow(job: dict[str, Any]) -> Follow:
     """As many people as the clip has, with its own following."""
+    # loaded once, before the clock runs, as the others' networks are
+    landmarker = _landmarker(job["weights"], vision.RunningMode.VIDEO, job["people"], 0.5)
+    times_ms = itertools.count(step=33)  # it wants them to rise, also from one run to the next
 
     def run(clip: Path, people: int) -> Iterator[int]:
-        landmarker = _landmarker(job["weights"], vision.RunningMode.VIDEO, people, 0.5)
-        for i, image in enumerate(frames(clip)):
-            yield len(landmarker.detect_for_video(_picture(image), 33 * i).pose_landmarks)
+        for image in frames(clip):
+            yield len(landmarker.detect_for_video(_picture(image), next(times_ms)).pose_landmarks)
 
     return run
 
