@@ -4,8 +4,8 @@
 network shows, and writes ``benchmarks/results/smoothing.json`` and ``.md``. Nothing is timed and
 every random number is seeded: the results are the same on every machine.
 
-``python -m benchmarks.smoothing POSES.jsonl...`` prints the jitter in what ``rtpose video --save``
-wrote, before and after smoothing.
+``python -m benchmarks.smoothing POSES.jsonl...`` prints the jitter in what ``rtpose video
+--no-smooth --save`` wrote, before and after smoothing.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ def measure(cutoff_hz: float, beta: float, score: float, fps: int) -> dict[str, 
 
 
 def main(
-    poses: Annotated[list[Path] | None, typer.Argument(help="Files of `--save`.")] = None,
+    poses: Annotated[list[Path] | None, typer.Argument(help="Of `--no-smooth --save`.")] = None,
 ) -> None:
     """Measure, print and record; or look into files of poses."""
     if poses:
