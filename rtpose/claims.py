@@ -39,9 +39,9 @@ def settle_claims(joints: FloatArray, squares: FloatArray) -> FloatArray:
     exclude each other, if r were 1. A score of 0.97 stays 0.9 beside a rival's of 0.8, which
     becomes 0.2.
 
-    Measured in benchmarks/results/claims.md, where reach and rivalry were chosen: of 945 joints
-    nearer to another's than a cell 68 in 100 were right where 83 were promised; settled, 62 are.
-    Of those drawn 119 wrong ones and 42 right ones go.
+    Measured in benchmarks/results/claims.md, where reach and rivalry were chosen: of 889 joints
+    nearer to another's than a cell 70 in 100 were right where 83 were promised; settled, 62 are.
+    Of those drawn 73 wrong ones and 48 right ones go.
 
     Parameters
     ----------

@@ -32,7 +32,7 @@ def parabola(line: Tensor) -> Tensor:
     """The top of the parabola nearest to the five logarithms: exact where the map is a Gaussian.
 
     The separable form of DARK (Zhang et al., arXiv:1910.06278) by least squares. A `Refine`; beside
-    `quarter` the shipped nano gains 0.5 PCK@0.2 on LSP's test set (`rtpose bench`), and joints
+    `quarter` the shipped nano gains 0.4 PCK@0.2 on LSP's test set (`rtpose bench`), and joints
     jitter less in a video, for they no longer jump from one half cell to the next. Through three
     cells alone it is exact as well, but takes the noise of bfloat16 and of the network twice as
     seriously: small loses 0.3 PCK@0.2 and 0.6 PCK@0.1 so.
