@@ -75,7 +75,11 @@ def bench(
         bool, typer.Option("--json", help="Print all figures as JSON on standard output.")
     ] = False,
     plot: Annotated[
-        Path | None, typer.Option(help="Picture of where a frame's time goes: out.png.")
+        Path | None,
+        typer.Option(
+            help="Picture of where a frame's time goes, with --data of how many joints are right "
+            "at which threshold: out.png."
+        ),
     ] = None,
     model: ModelOption = "nano",
     detector: DetectorOption = None,
