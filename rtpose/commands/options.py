@@ -21,7 +21,10 @@ ModelOption = Annotated[
 ]
 DetectorOption = Annotated[
     str | None,
-    typer.Option(help="Person detector: a model file for ultralytics; else the shipped one."),
+    typer.Option(
+        help="Person detector: a .safetensors file you trained, or a model file for ultralytics, "
+        "of which a .pt can run code: name one you trust. Else the shipped one."
+    ),
 ]
 DetectSizeOption = Annotated[
     int | None,
