@@ -90,6 +90,8 @@ def find_dataset(folder: Path) -> DataSet:
     RtposeError
         If there is no such folder, or no labels in it.
     """
+    if folder.is_file():
+        raise RtposeError(f"{folder} is a file; name the folder of the data set that it is of")
     if not folder.is_dir():
         raise RtposeError(f"{folder}: no such folder")
     for find in (_find_mpii, _find_flic, _find_lsp, _find_coco):

@@ -159,6 +159,12 @@ def test_the_shared_sets(shared: Path):
         assert found.format == name and {"train", "val"} <= set(found.splits)
 
 
+def test_the_labels_themselves_are_no_folder(tmp_path: Path):
+    (tmp_path / "val.json").write_text("{}")
+    with pytest.raises(RtposeError, match=r"val\.json is a file; name the folder of the data set"):
+        find_dataset(tmp_path / "val.json")
+
+
 def test_nothing_there(tmp_path: Path):
     with pytest.raises(RtposeError, match="no labels found; a data set has COCO-format json"):
         find_dataset(tmp_path)
