@@ -98,7 +98,7 @@ def _coco17(annotation: dict[str, Any], order: list[int]) -> dict[str, Any]:
 
     As `rtpose.datasets` reads it: no label is what is not a number, and nobody who has no box.
     """
-    values, box = annotation.get("keypoints"), annotation["bbox"] or (0, 0, 0, 0)
+    values, box = annotation.get("keypoints"), annotation.get("bbox") or (0, 0, 0, 0)
     points = np.reshape(values, (-1, 3))[order] if values else np.zeros((17, 3))
     points = np.where(np.isfinite(points).all(axis=1, keepdims=True), points, 0.0)
     if not (box[2] > 0 and box[3] > 0):

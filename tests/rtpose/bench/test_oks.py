@@ -157,6 +157,15 @@ def test_people_without_keypoints_are_no_fault_of_ours(drawn_people: Path, tmp_p
     )
 
 
+def test_a_crowd_without_a_box_is_left_out(drawn_people: Path, tmp_path: Path):
+    data = json.loads(gzip.decompress((drawn_people / "val.json.gz").read_bytes()))
+    data["annotations"].append({"id": 99, "image_id": 0, "iscrowd": 1})
+    (tmp_path / "a.json").write_text(json.dumps(data))
+    assert average_precision(tmp_path / "a.json", found(drawn_people), BODY21, "drawn")["AP"] == (
+        pytest.approx(100)
+    )
+
+
 def test_pictures_of_nobody_are_looked_at_too(drawn_people: Path, tmp_path: Path, tiny: Checkpoint):
     data = json.loads(gzip.decompress((drawn_people / "val.json.gz").read_bytes()))
     (tmp_path / "val").mkdir()
