@@ -29,10 +29,19 @@ app = typer.Typer(
 )
 
 
-@app.callback(invoke_without_command=True)
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"rtpose {version('rtpose')}")
+        raise typer.Exit
+
+
+@app.callback()
 def root(
     show_version: Annotated[
-        bool, typer.Option("--version", help="Show the version and exit.")
+        bool,
+        typer.Option(
+            "--version", callback=_show_version, is_eager=True, help="Show the version and exit."
+        ),
     ] = False,
     verbose: Annotated[bool, typer.Option("--verbose", help="Say what is chosen and why.")] = False,
 ) -> None:
@@ -43,9 +52,6 @@ def root(
     logging.getLogger("rtpose").setLevel(level)
     # building takes minutes, in which nobody should wonder whether anything happens
     logging.getLogger("rtpose.engines").setLevel(logging.INFO)
-    if show_version:
-        typer.echo(f"rtpose {version('rtpose')}")
-        raise typer.Exit
 
 
 app.command()(video)

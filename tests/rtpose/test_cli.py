@@ -223,6 +223,7 @@ def test_version_and_help(rtpose: Rtpose):
     shown = rtpose("--help")
     assert shown.code == 0 and "video" in shown.out
     assert rtpose("--version").out.startswith("rtpose 0.")
+    assert rtpose("--verbose").code == 2  # to do what?
     assert rtpose("video", "x.mp4", "--no-such-option").code == 2
 
 
