@@ -144,11 +144,12 @@ def webcam(
         setup.warm_up(source.size)
         watched = _open_view(chosen, listener, setup.estimator.skeleton)
         stack.callback(watched.close)
-        saver = (
-            stack.enter_context(open_saver(save, setup.estimator.skeleton, overwrite))
-            if save
-            else None
-        )
+        stop = stack.enter_context(ctrl_c())
+        # after ctrl_c, so that they are finished before Ctrl-C means again what it meant
+        saver = None
+        if save:
+            saver = stack.enter_context(open_saver(save, setup.estimator.skeleton, overwrite))
+        stack.callback(recorder.stop)
         if record:
             recorder.start()
         status = stack.enter_context(console.status("waiting for the first frame"))
@@ -162,11 +163,6 @@ def webcam(
             mirror=mirror,
             tell=lambda hud: status.update(status_line(hud)),
         )
-        stop = stack.enter_context(ctrl_c())
-        # called before Ctrl-C means again what it meant
-        stack.callback(recorder.stop)
-        if saver:
-            stack.callback(saver.close)
         with closing(newest_frame(source.frames(stop), setup.new_follower(), stop=stop)) as results:
             session.run(results)
         interrupted = stop.is_set() and not session.quit
