@@ -21,6 +21,7 @@ from av.video.frame import VideoFrame
 from av.video.stream import VideoStream
 
 from rtpose.errors import RtposeError
+from rtpose.media.fitted import fitted
 from rtpose.media.hdr import PQ, standard_range, to_standard_range
 from rtpose.media.urls import (
     BROKEN_IN_A_ROW,
@@ -194,10 +195,10 @@ class VideoFile:
         return picture.dts if self._container.format.name == "avi" else picture.pts
 
     def _image(self, picture: VideoFrame) -> Image:
-        # The size is named because some streams change theirs on the way.
-        width, height = self._size
+        width, height = square_size(picture, self._stream)
         image: Any = picture.to_ndarray(format="bgr24", width=width, height=height)
-        upright = self._orientation.apply(image)
+        # recorded calls change their size on the way, and their shape where a phone is turned
+        upright = self._orientation.apply(fitted(image, self._size))
         return to_standard_range(upright) if self._hdr else upright
 
     def _decode(self) -> Iterator[VideoFrame]:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from rtpose.errors import RtposeError
-from rtpose.media.recording import Recorder, fitted, save_snapshot
+from rtpose.media.recording import Recorder, save_snapshot
 from rtpose.pose import Frame, FrameResult
 
 
@@ -116,15 +116,3 @@ def test_the_film_that_is_shown_is_not_recorded_over(tmp_path: Path):
     with pytest.raises(RtposeError, match="the input itself"):
         Recorder(film, overwrite=True, source=film)
     assert film.read_text() == "precious"
-
-
-@pytest.mark.parametrize("size", [(64, 48), (100, 20), (20, 100), (1, 1)])
-def test_fitted_keeps_proportions(size: tuple[int, int]):
-    image = np.full((size[1], size[0], 3), 255, np.uint8)
-    canvas = fitted(image, (64, 48))
-    assert canvas.shape == (48, 64, 3)
-    rows, columns = np.nonzero(canvas[..., 0])
-    width, height = np.ptp(columns) + 1, np.ptp(rows) + 1
-    assert width == 64 or height == 48
-    scale = min(64 / size[0], 48 / size[1])
-    assert abs(width - size[0] * scale) <= 1 and abs(height - size[1] * scale) <= 1

@@ -9,6 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import av
+import cv2
 import numpy as np
 import pytest
 from av.stream import Disposition
@@ -163,6 +164,23 @@ def test_the_clock_of_what_a_browser_records_is_no_rate(clip, counting_images):
         assert video.info.rate == 25
         times = [f.time_s for f in video]
     np.testing.assert_allclose(times, (np.array(pts) - pts[0]) / 1000, atol=1e-9)
+
+
+def test_pictures_that_change_their_shape_on_the_way_are_not_squeezed(clip):
+    """As of a recorded call whose phone is turned: a disc stays round."""
+    parts = []
+    for i, size in enumerate([(64, 48), (48, 64), (128, 96)]):
+        disc = np.zeros((size[1], size[0], 3), np.uint8)
+        cv2.circle(disc, (size[0] // 2, size[1] // 2), min(size) // 3, (255, 255, 255), -1)
+        parts.append(clip(f"{i}.h264", images=[disc] * 4).read_bytes())
+    whole = clip("a.h264", images=[disc])
+    whole.write_bytes(b"".join(parts))
+    with VideoFile(whole) as video:
+        frames = list(video)
+    assert [f.image.shape for f in frames] == [(48, 64, 3)] * 12
+    for frame in frames:
+        rows, columns = np.nonzero(frame.image[..., 0] > 128)
+        assert abs(int(np.ptp(rows)) - int(np.ptp(columns))) <= 2
 
 
 @pytest.mark.parametrize(
