@@ -41,10 +41,11 @@ def scatter(record: dict[str, Any], path: Path) -> None:
             error = [[fps["value"] - fps["low"]], [fps["high"] - fps["value"]]]
             axes.errorbar(fps["value"], pck, xerr=error, fmt="o", capsize=3,
                           color="#d1495b" if ours else "#30638e")  # fmt: skip
-            axes.annotate(name, (fps["value"], pck), xytext=(0, 7), textcoords="offset points",
-                          ha="center", fontsize=7)  # fmt: skip
+            axes.annotate(name, (fps["value"], pck), xytext=(-4, 7), textcoords="offset points",
+                          fontsize=7)  # fmt: skip
         axes.set(title=f"{clip} at once", xlabel="frames a second", ylabel=f"PCK@0.2, {REPORT_ON}")
         axes.margins(0.35)
+        axes.set_xlim(left=0)
         axes.grid(alpha=0.3)
     figure.savefig(path, dpi=150)
 
