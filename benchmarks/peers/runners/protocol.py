@@ -27,8 +27,8 @@ _WARM_UP_FRAMES = 10
 Place = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """Picture (BGR) and box (4,) xyxy to joints (17, 3) in pixels; NaN where nobody was found."""
 
-Follow = Callable[[Path, int], Iterator[int]]
-"""Clip and the number of people in it, to the number found in each frame, as it is found."""
+Follow = Callable[[Path], Iterator[int]]
+"""Clip to the number of people found in each frame, as it is found."""
 
 
 def main(make_place: Callable[[dict[str, Any]], Place], follow: Callable[..., Follow]) -> None:
@@ -47,11 +47,11 @@ def main(make_place: Callable[[dict[str, Any]], Place], follow: Callable[..., Fo
         np.savez(out, joints=joints)
     elif word == "follow":
         run = follow(job)
-        clip, people = Path(job["clip"]), job["people"]
-        for _ in islice(run(clip, people), _WARM_UP_FRAMES):
+        clip = Path(job["clip"])
+        for _ in islice(run(clip), _WARM_UP_FRAMES):
             pass
         began = time.perf_counter()
-        found = list(run(clip, people))
+        found = list(run(clip))
         seconds = time.perf_counter() - began
         out.write_text(json.dumps({"fps": len(found) / seconds, "people": float(np.mean(found))}))
     else:

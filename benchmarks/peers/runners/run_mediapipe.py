@@ -68,7 +68,7 @@ def follow(job: dict[str, Any]) -> Follow:
     landmarker = _landmarker(job["weights"], vision.RunningMode.VIDEO, job["people"], 0.5)
     times_ms = itertools.count(step=33)  # it wants them to rise, also from one run to the next
 
-    def run(clip: Path, people: int) -> Iterator[int]:
+    def run(clip: Path) -> Iterator[int]:
         for image in frames(clip):
             yield len(landmarker.detect_for_video(_picture(image), next(times_ms)).pose_landmarks)
 

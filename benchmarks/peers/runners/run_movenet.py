@@ -55,7 +55,7 @@ def follow(job: dict[str, Any]) -> Follow:
     """One person through a clip, as TensorFlow's own demonstration does it."""
     net = MoveNet(job["weights"])
 
-    def run(clip: Path, people: int) -> Iterator[int]:
+    def run(clip: Path) -> Iterator[int]:
         box = None
         for image in frames(clip):
             height, width = image.shape[:2]

@@ -38,7 +38,7 @@ def follow(job: dict[str, Any]) -> Follow:
     """Everybody in every frame, with ids."""
     estimator = _load(job)
 
-    def run(clip: Path, people: int) -> Iterator[int]:
+    def run(clip: Path) -> Iterator[int]:
         with VideoFile(clip) as file:
             follower = new_follower(estimator)
             for result in every_frame(file, follower.look, follower.place):

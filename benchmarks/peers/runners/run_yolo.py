@@ -72,7 +72,7 @@ def follow(job: dict[str, Any]):
     )
     yolo = Yolo(job["weights"], Path(job["cache"]), shape, 0.25)
 
-    def run(clip: Path, people: int) -> Iterator[int]:
+    def run(clip: Path) -> Iterator[int]:
         for image in frames(clip):
             yield len(yolo(image)[1])
 
