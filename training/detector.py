@@ -33,6 +33,7 @@ from training.detector_data import (
     split_by_scene,
 )
 from training.optimisers import learning_rate
+from training.precision import mixed_precision
 
 log = logging.getLogger(__name__)
 
@@ -351,7 +352,7 @@ def fine_tune(
     for step in range(1, config.steps + 1):
         size = int(random.choice(config.sizes))
         examples = [augmented(pictures, size, random, config.mosaic) for _ in range(config.batch)]
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed_precision("cpu"):
             predictions = model(stack_pictures([image for image, _ in examples]))
         predictions = {
             key: [m.float() for m in value] if isinstance(value, list) else value.float()

@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from training.precision import quick_dtype
+
 _QUINTIC = (3.4445, -4.7750, 2.0315)
 """Coefficients of the Newton-Schulz step, from the authors: steepest at 0 that still converges."""
 
@@ -33,10 +35,11 @@ def orthogonalise(matrices: Tensor) -> Tensor:
 
     Returns
     -------
-    (B, M, N) bfloat16
+    (B, M, N) bfloat16 or float32
+        Whichever is quick there.
     """
     a, b, c = _QUINTIC
-    x = matrices.bfloat16()
+    x = matrices.to(quick_dtype(matrices.device.type))
     tall = x.shape[-2] > x.shape[-1]
     if tall:
         x = x.mT

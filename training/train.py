@@ -24,6 +24,7 @@ from training.losses import supervised_loss, target_maps
 from training.on_gpu import made_beside, recorded
 from training.optimisers import learning_rate, make_optimisers
 from training.parallel import ALONE, Processes
+from training.precision import mixed_precision
 from training.run import RunFolder
 from training.snapshot import restore, snapshot
 from training.store import Store
@@ -189,7 +190,7 @@ def train_step(
     pictures = batch.pictures.to(device).contiguous(memory_format=torch.channels_last)
     absent = batch.absent.to(device)
     weights = torch.where(absent, config.absent_weight, batch.weights.to(device))
-    with torch.autocast(device.type, torch.bfloat16):
+    with mixed_precision(device.type):
         logits = every_stack(pictures)
     side = logits[0].shape[-1]
     targets = target_maps(batch.joints.to(device), absent, side, config.sigma, config.loss)

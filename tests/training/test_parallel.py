@@ -59,7 +59,7 @@ def gradients(
     optimiser = torch.optim.SGD(network.parameters(), lr=0.1)
     every_stack = processes.every_stack(network)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(torch, "autocast", lambda *_: nullcontext())
+        patch.setattr("training.train.mixed_precision", lambda _: nullcontext())
         loss = train_step(network, [optimiser], batch, CONFIG, processes, every_stack)
     grads = {n: p.grad for n, p in network.named_parameters() if p.grad is not None}
     return loss, grads, network.state_dict()

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+
+from training import precision
+from training.precision import mixed_precision, quick_dtype
+
+
+@pytest.fixture(autouse=True)
+def asked_anew() -> Iterator[None]:
+    quick_dtype.cache_clear()
+    yield
+    quick_dtype.cache_clear()
+
+
+@pytest.mark.parametrize(
+    ("openvino_has", "torch_has", "dtype"),
+    [
+        (("FP32", "BF16"), "AVX512", torch.bfloat16),
+        (("FP32",), "AVX512", torch.float32),
+        (("FP32", "BF16"), "AVX2", torch.float32),
+        (("FP32", "BF16"), "SVE256", torch.bfloat16),
+    ],
+)
+def test_bfloat16_only_where_the_cpu_computes_in_it(
+    monkeypatch: pytest.MonkeyPatch,
+    openvino_has: tuple[str, ...],
+    torch_has: str,
+    dtype: torch.dtype,
+):
+    monkeypatch.setattr(precision, "capabilities", lambda: openvino_has)
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: torch_has)
+    assert quick_dtype("cpu") is dtype
+    with mixed_precision("cpu"):
+        assert torch.nn.functional.linear(torch.ones(2, 3), torch.ones(4, 3)).dtype is dtype
+
+
+def test_gpus_have_it():
+    assert quick_dtype("cuda") is torch.bfloat16
