@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import functools
 import importlib.util
+import io
 import json
 import os
 import warnings
 from collections.abc import Mapping, Sequence
+from contextlib import redirect_stdout
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -90,7 +92,8 @@ def _trace(
         warnings.filterwarnings("ignore", category=FutureWarning)
         warnings.filterwarnings("ignore", category=DeprecationWarning)
         traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
-        model = ov.convert_model(traced, example_input=example)
+        with redirect_stdout(io.StringIO()):  # it takes a --verbose that is ours for its own
+            model = ov.convert_model(traced, example_input=example)
     model.reshape(list(shape))
     keep(
         "openvino",

@@ -44,6 +44,16 @@ def test_same_answers_for_any_batch_from_the_graph_and_from_the_cache(cache: Pat
     assert len(list(cache.glob("*/model.xml"))) == 1
 
 
+@pytest.mark.usefixtures("cache")
+def test_openvino_takes_no_verbose_of_ours_for_its_own(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """It looks for the word among the arguments, and would print a page between joints' lines."""
+    monkeypatch.setattr(sys, "argv", ["rtpose", "--verbose", "video"])
+    convert(small(), EXAMPLE, SHAPE)
+    assert not capsys.readouterr().out
+
+
 def test_second_time_nothing_is_traced(cache: Path, monkeypatch: pytest.MonkeyPatch):
     convert(small(), EXAMPLE, SHAPE)
     monkeypatch.setattr(torch.jit, "trace", lambda *_, **__: pytest.fail("traced again"))
