@@ -25,8 +25,9 @@ from rtpose.errors import RtposeError
 from rtpose.gpu import select_device
 from rtpose.skeleton import BODY21
 from training.calibrate import calibrate_weights
-from training.compare import VARIANTS, markdown, write_results
+from training.compare import VARIANTS
 from training.compare import compare as run_comparison
+from training.compare_tables import markdown, write_results
 from training.config import read_config
 from training.cut import cut as cut_network
 from training.data import report

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import statistics
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,10 @@ from rtpose.skeleton import BODY21, find_skeleton
 from training.config import TrainConfig
 from training.data import training_people
 from training.fit import fingerprint, fit
+from training.held_out import stack_losses
 from training.parallel import Processes
 from training.run import RunFolder
+from training.store import open_store
 
 VARIANTS: dict[str, dict[str, Any]] = {
     "chain": {"connect": "chain"},
@@ -45,6 +46,8 @@ class Result:
         PCKh@0.5 of all labelled joints.
     torso : float
         PCK@0.2 of the twelve limb joints.
+    losses : list of float
+        Of each stack, see `training.held_out`; not in percent.
     """
 
     variant: str
@@ -54,6 +57,7 @@ class Result:
     joints: dict[str, float]
     total: float
     torso: float
+    losses: list[float]
 
 
 def compare(
@@ -117,15 +121,20 @@ def compare(
                 fit(own, data, folder, resume=folder.checkpoint.exists(), processes=alone)
                 (folder.path / "done").touch()
             for split in splits:
-                kept = folder.path / f"score-{split}.json"
+                kept = folder.path / f"result-{split}.json"
                 if not kept.exists():
                     checkpoint = load_checkpoint(folder.best)
                     scored = predict(
                         people[split], dataset.pictures, EagerEngine(checkpoint, device), skeleton
                     )
-                    result = _result(name, seed, split, checkpoint, scored)
+                    # only what a person labelled: what networks said is no truth to judge them by
+                    store = open_store(people[split], dataset.pictures, out / "cache", 0.0, ())
+                    losses = stack_losses(
+                        checkpoint.network.to(device), store, skeleton, own, checkpoint.input_size
+                    )
+                    result = _result(name, seed, split, checkpoint, scored, losses)
                     kept.write_text(json.dumps(vars(result)))
-    found = [Result(**json.loads(path.read_text())) for path in out.glob("*/score-*.json")]
+    found = [Result(**json.loads(path.read_text())) for path in out.glob("*/result-*.json")]
     order = list(VARIANTS)
     return sorted(found, key=lambda r: (r.split, order.index(r.variant), r.seed))
 
@@ -135,7 +144,9 @@ def _own(config: TrainConfig, variant: str, seed: int) -> TrainConfig:
     return replace(config, network=replace(config.network, **VARIANTS[variant]), seed=seed)
 
 
-def _result(name: str, seed: int, split: str, checkpoint: Checkpoint, scored: Scored) -> Result:
+def _result(
+    name: str, seed: int, split: str, checkpoint: Checkpoint, scored: Scored, losses: list[float]
+) -> Result:
     skeleton = checkpoint.skeleton
     pckh = head_pck(scored, skeleton)
     return Result(
@@ -146,30 +157,5 @@ def _result(name: str, seed: int, split: str, checkpoint: Checkpoint, scored: Sc
         columns(pckh, skeleton),
         pckh.overall,
         torso_pck(scored, skeleton).overall,
+        losses,
     )
-
-
-def markdown(results: list[Result]) -> str:
-    """The paper's Table 1 with our numbers: means over the seeds, and each seed's totals."""
-    lines = [
-        f"| set | network | parameters | {' | '.join(COLUMNS)} "
-        "| Total | by seed | PCK@0.2 | by seed |",
-        "|---" * (len(COLUMNS) + 7) + "|",
-    ]
-    for split in dict.fromkeys(r.split for r in results):
-        for name in dict.fromkeys(r.variant for r in results):
-            same = [r for r in results if r.split == split and r.variant == name]
-            joints = [statistics.fmean(r.joints[c] for r in same) for c in COLUMNS]
-            cells = [f"{value:.1f}" for value in joints]
-            for values in ([r.total for r in same], [r.torso for r in same]):
-                cells.append(f"**{statistics.fmean(values):.2f}**")
-                cells.append(", ".join(f"{value:.2f}" for value in values))
-            size = f"{same[0].parameters / 1e6:.3f} M"
-            lines.append(f"| {split} | {name} | {size} | {' | '.join(cells)} |")
-    return "\n".join(lines) + "\n"
-
-
-def write_results(results: list[Result], out: Path) -> None:
-    """compare.json and compare.md in the folder `out`."""
-    (out / "compare.json").write_text(json.dumps([vars(r) for r in results], indent=1) + "\n")
-    (out / "compare.md").write_text(markdown(results))
