@@ -13,9 +13,8 @@ from rtpose.openvino_model import capabilities
 def quick_dtype(device_type: str) -> torch.dtype:
     """bfloat16 or float32, whichever networks learn in sooner.
 
-    A CPU without bfloat16's instructions computes in it all the same, element by element: on an
-    AMD EPYC of 2021, which has AVX2 alone as most laptops do, a training step takes five times as
-    long as in float32.
+    A CPU without bfloat16's instructions computes in it all the same, element by element: where
+    there is AVX2 alone, as in most laptops, a training step takes several times as long.
 
     Parameters
     ----------
