@@ -18,6 +18,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rtpose.claims import settle_poses
+from rtpose.clothes import colours_at_joints
 from rtpose.estimator import Estimator, FindPeople
 from rtpose.geometry import box_iou
 from rtpose.on_device import Picture
@@ -160,7 +161,8 @@ class Follower:
         detected = poses is None
         if poses is None:
             poses = self._pose(picture, found or self._find(picture))
-        poses = self._tracker.update(poses, frame.time_s)
+        colours = colours_at_joints(frame.image, poses)
+        poses = self._tracker.update(poses, frame.time_s, colours)
         self._remember(frame, poses, detected)
         # not before: where people cross, what each of them might be is what tells them apart
         poses = settle_poses(poses)

@@ -23,6 +23,7 @@ from rtpose.bench.crowd import cut_people, tile
 from rtpose.bench.machine import gpu_used_mb, peak_host_mb
 from rtpose.bench.measured import Measured, Percentiles, measured
 from rtpose.claims import settle_poses
+from rtpose.clothes import colours_at_joints
 from rtpose.draw import draw_poses
 from rtpose.estimator import Estimator
 from rtpose.follow import new_follower
@@ -274,10 +275,8 @@ def time_stages(
             marks.append(clock.mark())
             joints, between = _place_joints(estimator, picture, boxes, clock)
             marks += between
-            poses = tracker.update(
-                poses_of((boxes, scores), joints),
-                frame.time_s,
-            )
+            poses = poses_of((boxes, scores), joints)
+            poses = tracker.update(poses, frame.time_s, colours_at_joints(frame.image, poses))
             poses = smoother.update(settle_poses(poses), frame.time_s)
             marks.append(clock.mark())
             draw_poses(frame.image, poses, estimator.skeleton, predicted=estimator.skeleton)

@@ -197,6 +197,85 @@ def test_size_does_not_matter():
             assert ids(tracker.update(people, t)) == [1, 2]
 
 
+def dressed(*colours):
+    """The same colour, in L*a*b*, at all joints of each person."""
+    return np.repeat(np.array(colours, np.float32)[:, None], 21, axis=1)
+
+
+RED, BLUE, DARK_RED = (50, 60, 40), (40, 20, -60), (42, 52, 34)
+
+
+def turn_back(fps, front, back, reappears, colours=True):
+    """Ids of two who meet, one hidden for 0.8 s, and walk back; `reappears` of the hidden one."""
+    tracker, found = Tracker(), []
+    for t in times(fps, 4):
+        away = 70 * max(abs(t - 2) - 0.4, 0.0)
+        people, worn = [walker(500 - away, phase=t)], [front]
+        if away:
+            people.append(walker(500 + away, 295, phase=t))
+            worn.append(back if t < 2 else reappears)
+        found.append(ids(tracker.update(people, t, dressed(*worn) if colours else None)))
+    return found
+
+
+@RATES
+def test_who_turns_back_from_behind_somebody_is_known_by_clothes(fps):
+    found = turn_back(fps, RED, BLUE, BLUE)
+    assert found[0] == found[-1] == [1, 2]
+    assert {i for frame in found for i in frame} <= {1, 2, None}
+    assert found == turn_back(fps, BLUE, RED, RED)
+
+
+@RATES
+def test_a_little_darker_is_still_the_same(fps):
+    assert turn_back(fps, BLUE, RED, DARK_RED)[-1] == [1, 2]
+
+
+@RATES
+def test_who_comes_in_other_clothes_to_where_somebody_was_lost_is_looked_at_and_somebody_else(fps):
+    tracker = Tracker()
+    for t in times(fps, 3):
+        tracker.update([walker(100)], t, dressed(RED))
+    for t in 3 + times(fps, 1.4)[1:-1]:
+        tracker.update([], t)
+    moments = 4.4 + times(fps, 0.8)
+    found = [tracker.update([walker(180)], t, dressed(BLUE))[0].id for t in moments]
+    waited = [t - 4.4 for t, identity in zip(moments, found, strict=True) if identity is None]
+    assert found[-1] == 2 and set(found) == {None, 2}
+    assert 0.4 - 1 / fps - 1e-6 <= waited[-1] < 0.4
+
+
+@RATES
+def test_clothes_of_one_who_stands_before_another_are_not_learned_as_hers(fps):
+    """She is half behind him for two seconds, and all her joints look like his shirt then."""
+    tracker = Tracker()
+    for t in times(fps, 4):
+        behind = 1 < t < 3
+        worn = dressed(RED, RED if behind else BLUE)
+        tracker.update([walker(500), walker(530 if behind else 630 - 100 * min(t, 1))], t, worn)
+    for t in 4 + times(fps, 1)[1:]:
+        tracker.update([walker(500)], t, dressed(RED))
+    assert ids(tracker.update([walker(500), walker(560)], 5.2, dressed(RED, BLUE))) == [1, 2]
+
+
+@RATES
+@pytest.mark.parametrize(("gap_s", "same"), [(1.5, True), (2.5, False)])
+def test_clothes_are_remembered_longer_than_places(fps, gap_s, same):
+    tracker = Tracker()
+    for t in times(fps, 3):
+        tracker.update([walker(100)], t, dressed(RED))
+    for t in 3 + times(fps, gap_s)[1:-1]:
+        tracker.update([], t)
+    assert ids(tracker.update([walker(180)], 3 + gap_s, dressed(RED))) == [1 if same else None]
+
+
+def test_nobody_is_known_by_clothes_at_the_other_end_of_the_room():
+    tracker = Tracker()
+    for t in times(15, 3):
+        tracker.update([walker(100)], t, dressed(RED))
+    assert ids(tracker.update([walker(1200)], 3.2, dressed(RED))) == [None]
+
+
 def test_a_stream_that_starts_anew_starts_with_new_people():
     tracker = Tracker()
     tracker.update([walker(100)], 100.0)
