@@ -24,7 +24,8 @@ from rtpose.geometry import box_iou
 from rtpose.on_device import Picture
 from rtpose.pose import Detections, FloatArray, Frame, FrameResult, Image, Pose, poses_of
 from rtpose.smoothing import Smoother
-from rtpose.tracker import SURE, Tracker
+from rtpose.track import SURE
+from rtpose.tracker import Tracker
 
 Upload = Callable[[Image], Picture]
 """A frame's picture to where the networks take it from, complete when it returns."""
