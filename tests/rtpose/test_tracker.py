@@ -328,11 +328,14 @@ def test_ids_are_unique_in_a_frame_and_the_order_of_poses_does_not_matter(scene,
     for dt, people in scene:
         t += dt
         order = random.sample(range(len(people)), len(people))
-        found = ids(straight.update(people, t))
+        worn = dressed(*(random.choice([RED, BLUE, DARK_RED]) for _ in people)) if people else None
+        found = ids(straight.update(people, t, worn))
         known = [i for i in found if i is not None]
         assert len(set(known)) == len(known)
-        assert ids(shuffled.update([people[i] for i in order], t)) == [found[i] for i in order]
-        assert ids(again.update(people, t)) == found
+        others = [people[i] for i in order]
+        mixed = ids(shuffled.update(others, t, worn if worn is None else worn[order]))
+        assert mixed == [found[i] for i in order]
+        assert ids(again.update(people, t, worn)) == found
 
 
 @settings(max_examples=40, deadline=None)
