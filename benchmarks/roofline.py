@@ -89,7 +89,11 @@ def measure_device(device: str, precision: str) -> Device:
     multiply = min(seconds(run, device, 5))
     copy = min(seconds(lambda: target.copy_(source), device, 5))
     torch.set_num_threads(threads)
-    return Device(side**3 / multiply, 2 * length / copy)
+    macs = side**3 / multiply
+    if dtype == torch.int8:
+        # on a CPU without instructions for it PyTorch takes longer than in float32; engines do not
+        macs = max(macs, measure_device(device, "fp32").macs)
+    return Device(macs, 2 * length / copy)
 
 
 def floor_s(work: Work, crops: int, precision: str, device: Device) -> float:
