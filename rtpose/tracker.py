@@ -142,6 +142,8 @@ class Tracker:
         lost = [t for t in self._tracks if t not in here and _is_kept(t, time_s, gap_s)]
         numbered = [track for track in lost if track.id is not None]
 
+        # nobody of before is here: another scene, whose people need not be waited for
+        cut = all(track.id is None for track in tracks)
         newcomers = [position for position, track in enumerate(tracks) if track.id is None]
         again = _recognise([seen[n] for n in newcomers], numbered, time_s)
         for position, maybe in zip(newcomers, again, strict=True):
@@ -150,7 +152,7 @@ class Tracker:
                 lost.remove(maybe.known)
                 tracks[position] = resume(track, maybe.known)
             elif begins or (
-                position in matches and (not maybe.near or time_s - track.first_s >= _WAIT_S)
+                position in matches and (not maybe.near or cut or time_s - track.first_s >= _WAIT_S)
             ):
                 tracks[position] = replace(track, id=self._next_id)
                 self._next_id += 1

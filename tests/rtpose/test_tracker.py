@@ -234,15 +234,26 @@ def test_a_little_darker_is_still_the_same(fps):
 @RATES
 def test_who_comes_in_other_clothes_to_where_somebody_was_lost_is_looked_at_and_somebody_else(fps):
     tracker = Tracker()
+    other = walker(900)
     for t in times(fps, 3):
-        tracker.update([walker(100)], t, dressed(RED))
+        tracker.update([walker(100), other], t, dressed(RED, RED))
     for t in 3 + times(fps, 1.4)[1:-1]:
-        tracker.update([], t)
+        tracker.update([other], t, dressed(RED))
     moments = 4.4 + times(fps, 0.8)
-    found = [tracker.update([walker(180)], t, dressed(BLUE))[0].id for t in moments]
+    people = [walker(180), other]
+    found = [tracker.update(people, t, dressed(BLUE, RED))[0].id for t in moments]
     waited = [t - 4.4 for t, identity in zip(moments, found, strict=True) if identity is None]
-    assert found[-1] == 2 and set(found) == {None, 2}
+    assert found[-1] == 3 and set(found) == {None, 3}
     assert 0.4 - 1 / fps - 1e-6 <= waited[-1] < 0.4
+
+
+def test_after_a_cut_nobody_waits():
+    tracker = Tracker()
+    for t in times(15, 2):
+        tracker.update([walker(100), walker(500)], t, dressed(RED, RED))
+    after = [walker(200), walker(600)]
+    assert ids(tracker.update(after, 2.1, dressed(BLUE, BLUE))) == [None, None]
+    assert ids(tracker.update(after, 2.2, dressed(BLUE, BLUE))) == [3, 4]
 
 
 @RATES
