@@ -23,6 +23,9 @@ _AGILITY = 1.0
 _NOISE = 0.03
 # Seconds of looking that colours are the mean of, and what a first look is worth.
 _MEMORY_S, _FIRST_LOOK_S = 2.0, 0.1
+# What joints inside somebody else's box weigh, as that one's clothes may be seen there. Nothing is
+# learned from them but at first sight, for want of better.
+_COVERED = 0.2
 
 SPEED = 1.5
 """How fast a newcomer may move, in body sizes a second: about one body height."""
@@ -30,10 +33,6 @@ SPEED = 1.5
 LIMB = 0.15
 """How far single joints stray from where the body's motion takes them, in body sizes: swinging
 limbs, errors."""
-
-COVERED = 0.2
-"""What joints inside somebody else's box weigh, as that one's clothes may be seen there. Nothing is
-learned from them but at first sight, for want of better."""
 
 SURE = 0.2
 """Joints with a lower score say nothing about where a person is."""
@@ -86,7 +85,7 @@ def observe(poses: Sequence[Pose], colours: NDArray[np.float32] | None) -> list[
     inside = np.all((places >= around[..., :2]) & (places <= around[..., 2:]), axis=-1)
     others = ~np.eye(len(poses), dtype=bool)[..., None]
     covered = np.any(np.asarray(inside) & others, axis=1)
-    told = np.zeros_like(joints[..., 2]) if colours is None else joints[..., 2]
+    told = np.where(covered, _COVERED, 1.0) * (0.0 if colours is None else joints[..., 2])
     dressed = np.zeros_like(joints) if colours is None else colours.astype(np.float64)
     return [Seen(*each) for each in zip(joints, boxes, dressed, told, covered, strict=True)]
 
@@ -99,7 +98,7 @@ def body_size(box: FloatArray) -> float:
 def start(seen: Seen, time_s: float) -> Track:
     """The track of somebody seen for the first time."""
     variance = np.diag([_NOISE**2, SPEED**2])
-    looked = _FIRST_LOOK_S * np.where(seen.covered, COVERED, 1.0) * seen.weights
+    looked = _FIRST_LOOK_S * seen.weights
     return Track(
         None, seen.joints, seen.box, np.zeros(2), variance, time_s, time_s, seen.colours, looked
     )

@@ -23,7 +23,6 @@ from scipy.optimize import linear_sum_assignment
 from rtpose.geometry import box_iou
 from rtpose.pose import Pose
 from rtpose.track import (
-    COVERED,
     LIMB,
     SPEED,
     FloatArray,
@@ -232,8 +231,7 @@ def _likeness(
     learned = np.stack([track.colours for track in tracks])[:, None]
     colours = np.stack([person.colours for person in seen])[None]
     looked = np.stack([track.looked for track in tracks])[:, None] > 0
-    told = np.stack([np.where(p.covered, COVERED, 1.0) * p.weights for p in seen])[None]
-    weights = looked * told
+    weights = looked * np.stack([person.weights for person in seen])[None]
     apart = (((learned - colours) * _COLOURS) ** 2).sum(-1)
     total = weights.sum(-1)
     alike = (weights * np.exp(-apart / (2 * _COLOURS_APART**2))).sum(-1) / np.maximum(total, 1e-9)

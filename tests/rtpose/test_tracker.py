@@ -205,7 +205,7 @@ def dressed(*colours):
 RED, BLUE, DARK_RED = (50, 60, 40), (40, 20, -60), (42, 52, 34)
 
 
-def turn_back(fps, front, back, reappears, colours=True):
+def turn_back(fps, front, back, reappears):
     """Ids of two who meet, one hidden for 0.8 s, and walk back; `reappears` of the hidden one."""
     tracker, found = Tracker(), []
     for t in times(fps, 4):
@@ -214,7 +214,7 @@ def turn_back(fps, front, back, reappears, colours=True):
         if away:
             people.append(walker(500 + away, 295, phase=t))
             worn.append(back if t < 2 else reappears)
-        found.append(ids(tracker.update(people, t, dressed(*worn) if colours else None)))
+        found.append(ids(tracker.update(people, t, dressed(*worn))))
     return found
 
 
