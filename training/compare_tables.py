@@ -26,7 +26,7 @@ def _scores(results: list[Result]) -> str:
         "|---" * (len(COLUMNS) + 6) + "|",
     ]
     for split in dict.fromkeys(r.split for r in results):
-        for name in dict.fromkeys(r.variant for r in results):
+        for name in dict.fromkeys(r.variant for r in results if r.split == split):
             same = [r for r in results if r.split == split and r.variant == name]
             joints = [statistics.fmean(r.joints[c] for r in same) for c in COLUMNS]
             cells = [f"{value:.1f}" for value in joints]

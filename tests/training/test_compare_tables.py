@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 from training.compare import Result
 from training.compare_tables import markdown
 
@@ -28,3 +30,18 @@ def test_scores_are_means_over_seeds_and_differences_are_taken_seed_by_seed():
     )
     assert lines[-2] == "| val | dense | 2 | +2.00 ± 1.00 | +1.00 ± 0.50 | -0.0200 ± 0.0100 |"
     assert lines[-1] == "| val | early | 1 | +0.50 | +0.25 | +0.1000 |"
+
+
+def test_a_set_tells_of_those_who_were_scored_on_it():
+    """Results of calls with other sets and networks lie in the folder, too."""
+    results = [
+        replace(result("dense", 0, 51.0, 3.0), split="lsp_test"),
+        result("chain", 0, 50.0, 3.0),
+        result("dense", 0, 52.0, 3.0),
+    ]
+    lines = markdown(results).splitlines()
+    assert [line.split(" | ")[:2] for line in lines[2:5]] == [
+        ["| lsp_test", "dense"],
+        ["| val", "chain"],
+        ["| val", "dense"],
+    ]
