@@ -84,6 +84,7 @@ class Tracker:
     def __init__(self) -> None:
         self._tracks: tuple[Track, ...] = ()
         self._next_id = 1
+        self._cut = False
         self._time_s = np.inf  # so that the first frame begins as one does after a jump back
 
     def update(
@@ -122,6 +123,7 @@ class Tracker:
             self._tracks = ()
         else:
             time_s = max(time_s, self._time_s)
+        was_somebody = any(t.id is not None and t.last_s == self._time_s for t in self._tracks)
         step_s = time_s - self._time_s
         self._time_s = time_s
 
@@ -141,8 +143,9 @@ class Tracker:
         lost = [t for t in self._tracks if t not in here and _is_kept(t, time_s, gap_s)]
         numbered = [track for track in lost if track.id is not None]
 
-        # nobody of before is here: another scene, whose people need not be waited for
-        cut = all(track.id is None for track in tracks)
+        # others in place of all who were there: another scene, whose people need not be waited for
+        others = bool(tracks) and all(track.id is None for track in tracks)
+        self._cut = others and (was_somebody or self._cut)
         newcomers = [position for position, track in enumerate(tracks) if track.id is None]
         again = _recognise([seen[n] for n in newcomers], numbered, time_s)
         for position, maybe in zip(newcomers, again, strict=True):
@@ -151,7 +154,8 @@ class Tracker:
                 lost.remove(maybe.known)
                 tracks[position] = resume(track, maybe.known)
             elif begins or (
-                position in matches and (not maybe.near or cut or time_s - track.first_s >= _WAIT_S)
+                position in matches
+                and (not maybe.near or self._cut or time_s - track.first_s >= _WAIT_S)
             ):
                 tracks[position] = replace(track, id=self._next_id)
                 self._next_id += 1

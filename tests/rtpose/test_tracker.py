@@ -247,6 +247,22 @@ def test_who_comes_in_other_clothes_to_where_somebody_was_lost_is_looked_at_and_
     assert 0.4 - 1 / fps - 1e-6 <= waited[-1] < 0.4
 
 
+@RATES
+@pytest.mark.parametrize("others", [0, 1])
+def test_who_comes_from_behind_something_is_looked_at_until_known_alone_or_not(fps, others):
+    """At first only half in view, with the colours of what hides the rest."""
+    tracker, bystander = Tracker(), [walker(900)] * others
+    red = [RED] * others
+    for t in times(fps, 3):
+        tracker.update([walker(100), *bystander], t, dressed(RED, *red))
+    for t in 3 + times(fps, 1.4)[1:-1]:
+        tracker.update(bystander, t, dressed(*red) if red else None)
+    for t in 4.4 + times(fps, 0.6):
+        worn = dressed(BLUE if t < 4.65 else RED, *red)
+        found = tracker.update([walker(180), *bystander], t, worn)
+    assert found[0].id == 1
+
+
 def test_after_a_cut_nobody_waits():
     tracker = Tracker()
     for t in times(15, 2):
