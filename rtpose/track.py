@@ -118,8 +118,8 @@ def predict(track: Track, time_s: float) -> Track:
     )
 
 
-def correct(track: Track, seen: Seen, time_s: float) -> Track:
-    """Kalman update of a predicted track with what was seen."""
+def correct(track: Track, seen: Seen, time_s: float, step_s: float) -> Track:
+    """Kalman update of a predicted track with what was seen, `step_s` after the frame before."""
     joints, box = seen.joints, seen.box
     surprise = _displacement(track, joints, box)
     place_gain, velocity_gain = track.variance[:, 0] / (track.variance[0, 0] + _NOISE**2)
@@ -128,7 +128,7 @@ def correct(track: Track, seen: Seen, time_s: float) -> Track:
     back = (place_gain - 1) * surprise
     dt = time_s - track.last_s
     velocity = track.velocity + velocity_gain * surprise
-    look = np.where(seen.covered, 0.0, seen.weights) * dt
+    look = np.where(seen.covered, 0.0, seen.weights) * step_s
     looked = track.looked + look
     learned = np.divide(look, looked, out=np.zeros_like(look), where=looked > 0)
     return replace(

@@ -134,7 +134,7 @@ class Tracker:
         seen = observe([poses[i] for i in order], None if colours is None else colours[order])
         matches = _match(predicted, seen)
         tracks = [
-            correct(predicted[matches[position]], pose, time_s)
+            correct(predicted[matches[position]], pose, time_s, step_s)
             if position in matches
             else start(pose, time_s)
             for position, pose in enumerate(seen)

@@ -296,6 +296,20 @@ def test_clothes_are_remembered_longer_than_places(fps, gap_s, same):
     assert ids(tracker.update([walker(180)], 3 + gap_s, dressed(RED))) == [1 if same else None]
 
 
+@pytest.mark.parametrize("fps", [15, 60])
+def test_one_look_after_a_gap_is_no_more_than_one_look(fps):
+    """Who was missed for 0.9 s looks like something else for a frame."""
+    tracker = Tracker()
+    for t in times(fps, 3):
+        tracker.update([walker(100)], t, dressed(RED))
+    for t in 3 + times(fps, 0.9)[1:-1]:
+        tracker.update([], t)
+    assert ids(tracker.update([walker(100)], 3.9, dressed(BLUE))) == [1]
+    for t in 3.9 + times(fps, 1.5)[1:-1]:
+        tracker.update([], t)
+    assert ids(tracker.update([walker(180)], 5.4, dressed(RED))) == [1]
+
+
 def test_nobody_is_known_by_clothes_at_the_other_end_of_the_room():
     tracker = Tracker()
     for t in times(15, 3):
