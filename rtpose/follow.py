@@ -101,8 +101,8 @@ class Follower:
         frame's own picture.
     detect_every : int
         The detector runs on every n-th frame, on all that are more than half a second after the
-        last detected one, on those in which somebody followed is lost, and on those after a
-        newcomer's first.
+        last detected one, on those in which somebody followed is lost, and on those after one
+        in which somebody had no id yet.
     smooth : callable, optional
         Applied to what is returned; following goes by what was seen.
 

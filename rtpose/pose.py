@@ -58,7 +58,7 @@ class Pose:
         Pixel centres have whole coordinates: the middle of the top-left pixel is (0, 0).
     id : int or None
         The same number for the same person in every frame; None before tracking, and in the first
-        frame of somebody who comes later than others.
+        frame of somebody who comes later than others, or the first few near where one was lost.
     """
 
     box: FloatArray

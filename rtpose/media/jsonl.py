@@ -21,7 +21,8 @@ class JsonlWriter:
              "joints": {"right_ankle": [x, y, score], ...}}]}
 
     ``unix_s`` is when a camera or stream gave the picture, in seconds since 1970, null for files.
-    ``id`` is null before tracking, and in the first frame of somebody who comes later than others.
+    ``id`` is null before tracking, and in the first frame of somebody who comes later than others,
+    or the first few near where one was lost.
     Coordinates are pixels of the frame, rounded to hundredths, scores to four digits, times to
     microseconds. Every line is complete when it is written, so the file is under its final name
     from the start and stays there whatever happens after.
