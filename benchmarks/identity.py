@@ -133,7 +133,7 @@ def bytetrack(found: dict[int, Found], fps: float, least: float) -> dict[int, Id
         track_high_thresh=SURE,
         new_track_thresh=SURE,
         track_low_thresh=UNSURE,
-        track_buffer=max(1, round(fps)),  # in frames: a second, as ours
+        track_buffer=max(1, round(fps)),  # in frames: a second, as ours waits by place
         match_thresh=0.8,
         fuse_score=True,
     )
@@ -328,7 +328,8 @@ def _markdown(record: Record) -> str:
         f"network {record['model']}; both networks saw every frame once, and each tracker "
         "got the same boxes and scores. ByteTrack is ultralytics' with its own settings but for "
         f"{SURE} as score of a sure box, our detector's, and a second's frames as track_buffer, "
-        f"as ours remembers; it is shown every frame. Its unsure boxes begin at {UNSURE}.",
+        "as ours waits where somebody should be; by clothes it knows people for two. ByteTrack is "
+        f"shown every frame. Its unsure boxes begin at {UNSURE}.",
         "",
         "Two people cut out of a photograph move over plain grey, at "
         + ", ".join(map(str, SPEEDS))
