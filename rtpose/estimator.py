@@ -18,7 +18,7 @@ from rtpose.engines.select import select_engine
 from rtpose.geometry import crop_squares, cut_crops, to_frame
 from rtpose.gpu import select_device
 from rtpose.on_device import Picture, cut_squares, own_stream, upload
-from rtpose.pose import Detections, FloatArray, Image, Pose, poses_of
+from rtpose.pose import Detections, FloatArray, Image, Pose, check_image, poses_of
 from rtpose.shipped import find_weights
 from rtpose.skeleton import Skeleton
 
@@ -63,13 +63,7 @@ class Estimator:
         ValueError
             If it is something else.
         """
-        if not isinstance(image, np.ndarray):
-            raise ValueError(
-                f"expected a (H, W, 3) uint8 image, got {image!r}: cv2.imread gives None for a "
-                "file it cannot read"
-            )
-        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
-            raise ValueError(f"expected a (H, W, 3) uint8 image, got {image.shape} {image.dtype}")
+        check_image(image)
         picture = self.upload(image)
         found = self.detector(picture)
         return settle_poses(poses_of(found, self.place_joints(picture, found[0])))

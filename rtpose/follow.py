@@ -22,7 +22,16 @@ from rtpose.clothes import colours_at_joints
 from rtpose.estimator import Estimator, FindPeople
 from rtpose.geometry import box_iou
 from rtpose.on_device import Picture
-from rtpose.pose import Detections, FloatArray, Frame, FrameResult, Image, Pose, poses_of
+from rtpose.pose import (
+    Detections,
+    FloatArray,
+    Frame,
+    FrameResult,
+    Image,
+    Pose,
+    check_image,
+    poses_of,
+)
 from rtpose.smoothing import Smoother
 from rtpose.track import SURE
 from rtpose.tracker import Tracker
@@ -145,7 +154,14 @@ class Follower:
         return self.place(self.look(frame))
 
     def look(self, frame: Frame) -> Look:
-        """Find people if the frame's turn has come; call it with every frame, in order."""
+        """Find people if the frame's turn has come; call it with every frame, in order.
+
+        Raises
+        ------
+        ValueError
+            If its picture is not (H, W, 3) uint8.
+        """
+        check_image(frame.image)
         self._frames_since += 1
         early = self._due_s - NEWCOMER_S  # the last detection, unless the clock was set back
         if self._frames_since < self._detect_every and early <= frame.time_s < self._due_s:

@@ -67,6 +67,25 @@ class Pose:
     id: int | None = None
 
 
+def check_image(image: object) -> None:
+    """Refuse what networks would take for another picture than was meant.
+
+    Raises
+    ------
+    ValueError
+        If it is not a (H, W, 3) uint8 array, or has no pixels.
+    """
+    if image is None:
+        raise ValueError(
+            "expected a (H, W, 3) uint8 image, got None: cv2.imread gives it for a file it cannot "
+            "read"
+        )
+    if not isinstance(image, np.ndarray):
+        raise ValueError(f"expected a (H, W, 3) uint8 image, got a {type(image).__name__}")
+    if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or not image.size:
+        raise ValueError(f"expected a (H, W, 3) uint8 image, got {image.shape} {image.dtype}")
+
+
 def poses_of(found: Detections, joints: FloatArray) -> tuple[Pose, ...]:
     """People as they were found, with their joints (N, K, 3)."""
     return tuple(

@@ -70,6 +70,14 @@ def test_what_is_no_picture_is_refused(image: Any):
         estimator(image)
 
 
+def test_pixels_that_are_no_array_are_not_repeated_in_the_error():
+    """They would be megabytes of numbers."""
+    estimator = Estimator(no_detector, ColourEngine(), BODY21)
+    pixels: Any = np.zeros((20, 30, 3), np.uint8).tolist()
+    with pytest.raises(ValueError, match=r"got a list$"):
+        estimator(pixels)
+
+
 def test_joints_come_back_to_where_they_are_in_the_frame():
     places = [(80, 90), (200, 150), (333, 222)]
     boxes = boxes_around(places)

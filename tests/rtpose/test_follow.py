@@ -1,6 +1,7 @@
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -239,6 +240,17 @@ def test_smoothing_changes_what_is_returned_and_not_what_is_followed():
     follower = Follower(scene.detect, scene.place, detect_every=5, smooth=lambda poses, t: ())
     assert ids(scene.run(follower, 20)) == [[]] * 20
     assert scene.detected == [0, 5, 10, 15]
+
+
+@pytest.mark.parametrize(
+    "image",
+    [None, np.zeros((20, 30), np.uint8), np.zeros((20, 30, 3), np.float32)],
+    ids=["None", "grey", "floats"],
+)
+def test_a_frame_without_a_picture_is_refused(image: Any):
+    """Else floats from 0 to 1 are black to it, nobody is found, and nothing said."""
+    with pytest.raises(ValueError, match=r"expected a \(H, W, 3\) uint8 image, got"):
+        Scene().follower(1)(Frame(image, 0, 0.0))
 
 
 def test_detect_every_must_be_positive():
