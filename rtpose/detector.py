@@ -106,11 +106,14 @@ def load_detector(
     Raises
     ------
     RtposeError
-        If the file, the device, the size or a name above is unknown, missing or does not fit.
+        If the file, the device, the size, the confidence or a name above is unknown, missing or
+        does not fit.
     """
     device = select_device(device)
     if size is not None:
         check_size(size)
+    if confidence is not None and not 0 <= confidence <= 1:
+        raise RtposeError(f"confidence {confidence}: must be from 0 to 1")
     path = shipped_detector() if which is None else _find(which)
     if path.suffix != ".safetensors":
         if engine is not None or precision is not None:

@@ -155,7 +155,8 @@ def load_estimator(
     Raises
     ------
     RtposeError
-        If a name is unknown, a file missing or damaged, or a device or engine not to be had.
+        If a name is unknown, a number out of its range, a file missing or damaged, or a device or
+        engine not to be had.
     """
     device = select_device(device)
     checkpoint = load_checkpoint(find_weights(model))
