@@ -30,7 +30,8 @@ FindPeople = Callable[[Picture], Detections]
 class Estimator:
     """A detector and a pose network that together answer: who is where, and how.
 
-    Not to be called from two threads at once: load one for each.
+    Not to be called from two threads at once: load one for each, and one in each process, which
+    must not be forked from one that has loaded any.
 
     Attributes
     ----------
