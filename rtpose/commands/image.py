@@ -25,7 +25,7 @@ from rtpose.commands.options import (
     Settings,
     SkeletonOption,
 )
-from rtpose.commands.terminal import INTERRUPTED, console, ctrl_c, frame_progress
+from rtpose.commands.terminal import INTERRUPTED, console, counted, ctrl_c, frame_progress
 from rtpose.errors import RtposeError
 from rtpose.targets import check_apart, check_target
 
@@ -110,8 +110,8 @@ def image(
             done += 1
     if done:
         made = targets[0] if len(targets) == 1 else save if no_images else out.absolute()
-        count = "1 picture" if done == 1 else f"{done} pictures"
-        console.print(f"{made}: {count}, {people} people", markup=False)
+        words = f"{counted(done, 'picture', 'pictures')}, {counted(people, 'person', 'people')}"
+        console.print(f"{made}: {words}", markup=False)
     if left := len(paths) - done - len(broken):
         console.print(f"stopped: {left} of {len(paths)} pictures are left", style="yellow")
         raise typer.Exit(INTERRUPTED)

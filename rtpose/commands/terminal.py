@@ -38,6 +38,11 @@ _IN_A_HURRY = 2
 """Presses of Ctrl-C that let what is being written be finished."""
 
 
+def counted(number: int, one: str, many: str) -> str:
+    """``1 person``, ``2 people``."""
+    return f"{number} {one if number == 1 else many}"
+
+
 def run_in_one_line(app: Callable[[], object], if_memory_is_short: str) -> None:
     """Run a command line; bad input ends it with one line and exit code 2.
 

@@ -27,7 +27,14 @@ from rtpose.commands.options import (
     SkeletonOption,
     SmoothOption,
 )
-from rtpose.commands.terminal import INTERRUPTED, console, ctrl_c, ctrl_c_afterwards, frame_progress
+from rtpose.commands.terminal import (
+    INTERRUPTED,
+    console,
+    counted,
+    ctrl_c,
+    ctrl_c_afterwards,
+    frame_progress,
+)
 from rtpose.errors import RtposeError
 from rtpose.targets import check_apart
 
@@ -252,8 +259,8 @@ def _annotate_one(
     elif file.broken:
         console.print(f"warning: {file.name} {file.broken}", style="yellow", markup=False)
     console.print(
-        f"{writer.path if writer else file.name}: {frames} frames, {people} people, "
-        f"{frames / seconds:.1f} fps",
+        f"{writer.path if writer else file.name}: {frames} frames, "
+        f"{counted(people, 'person', 'people')}, {frames / seconds:.1f} fps",
         markup=False,
     )
     return frames

@@ -1,4 +1,4 @@
-"""Ctrl-C while a source is being opened, as all commands that open one have it."""
+"""What commands share at the terminal: counts, Ctrl-C while a source is being opened."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from rtpose.commands.terminal import ctrl_c_afterwards
+from rtpose.commands.terminal import counted, ctrl_c_afterwards
 
 from ..conftest import Rtpose
 
@@ -22,6 +22,11 @@ COMMANDS = [["webcam", "--view", "none", "--camera"], ["video"]]
 def no_networks(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let nothing be loaded, which `video` does before it opens an address."""
     monkeypatch.setattr("rtpose.commands.setup.set_up", lambda *_: None)
+
+
+def test_one_is_a_person_and_more_are_people():
+    words = [counted(n, "person", "people") for n in (0, 1, 2)]
+    assert words == ["0 people", "1 person", "2 people"]
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
