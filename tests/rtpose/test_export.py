@@ -78,11 +78,13 @@ def test_onnx_names_the_joints(tiny: Checkpoint, tmp_path: Path):
 
 @pytest.mark.parametrize("name", shipped_networks())
 def test_every_shipped_network_is_exportable(name: str):
-    """What torch-tensorrt starts from: no break, no data-dependent control flow, halved."""
+    """What torch-tensorrt starts from: no break, no data-dependent control flow, halved.
+
+    At the least size that every hourglass can halve: a CPU takes minutes for base in half precision.
+    """
     checkpoint = load_checkpoint(find_weights(name))
     network = HeatmapNetwork(checkpoint.network, checkpoint.skeleton.flip).eval().half()
-    size = checkpoint.input_size
-    crops = torch.randint(0, 256, (2, 3, size, size)).half()
+    crops = torch.randint(0, 256, (2, 3, 64, 64)).half()
     program = torch.export.export(network, (crops,))
     with torch.inference_mode():
         torch.testing.assert_close(program.module()(crops), network(crops))
