@@ -32,6 +32,7 @@ from rtpose.pose import (
     check_image,
     poses_of,
 )
+from rtpose.scene import is_cut, sketch
 from rtpose.smoothing import Smoother
 from rtpose.track import SURE
 from rtpose.tracker import Tracker
@@ -62,17 +63,22 @@ _SAME = 0.6
 _SEARCH_S = 0.3
 """How long every frame is detected after somebody went missing."""
 
+_SOON_S = 0.12
+"""Longest time between two frames of which the second may be taken for another scene: films have
+more than ten a second, and what is slower shows the same scene changed as much."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
     """A frame, its picture where the networks are, and what the detector found in it.
 
-    None is found where it was not asked.
+    None is found where it was not asked. `cut` tells that it is another scene than the one before.
     """
 
     frame: Frame
     picture: Picture
     found: Detections | None
+    cut: bool
 
 
 def new_follower(estimator: Estimator, detect_every: int = 1, *, smooth: bool = True) -> Follower:
@@ -110,8 +116,8 @@ class Follower:
         frame's own picture.
     detect_every : int
         The detector runs on every n-th frame, on all that are more than half a second after the
-        last detected one, on those in which somebody followed is lost, and on those after one
-        in which somebody had no id yet.
+        last detected one, on those that begin another scene or in which somebody followed is
+        lost, and on those after one in which somebody had no id yet.
     smooth : callable, optional
         Applied to what is returned; following goes by what was seen.
 
@@ -143,6 +149,8 @@ class Follower:
         # look's part
         self._frames_since = 0
         self._due_s = -np.inf
+        self._scene: FloatArray | None = None
+        self._scene_s = -np.inf
         # place's part
         self._shape: tuple[int, ...] = ()
         self._known: dict[int, _Known] = {}
@@ -163,13 +171,15 @@ class Follower:
         """
         check_image(frame.image)
         self._frames_since += 1
+        cut = self._cut_before(frame)
+        picture = self._upload(frame.image)
         early = self._due_s - NEWCOMER_S  # the last detection, unless the clock was set back
-        if self._frames_since < self._detect_every and early <= frame.time_s < self._due_s:
-            return Look(frame, self._upload(frame.image), None)
+        in_turn = self._frames_since >= self._detect_every
+        if not (in_turn or cut) and early <= frame.time_s < self._due_s:
+            return Look(frame, picture, None, cut)
         self._frames_since = 0
         self._due_s = frame.time_s + NEWCOMER_S
-        picture = self._upload(frame.image)
-        return Look(frame, picture, self._find(picture))
+        return Look(frame, picture, self._find(picture), cut)
 
     def place(self, look: Look) -> FrameResult:
         """Place the joints of everyone and give ids; call it in the same order."""
@@ -179,13 +189,19 @@ class Follower:
         if poses is None:
             poses = self._pose(picture, found or self._find(picture))
         colours = colours_at_joints(frame.image, poses)
-        poses = self._tracker.update(poses, frame.time_s, colours)
+        poses = self._tracker.update(poses, frame.time_s, colours, cut=look.cut)
         self._remember(frame, poses, detected)
         # not before: where people cross, what each of them might be is what tells them apart
         poses = settle_poses(poses)
         if self._smooth:
             poses = self._smooth(poses, frame.time_s)
         return FrameResult(frame, poses)
+
+    def _cut_before(self, frame: Frame) -> bool:
+        before, before_s = self._scene, self._scene_s
+        self._scene, self._scene_s = sketch(frame.image), frame.time_s
+        soon = 0 <= frame.time_s - before_s <= _SOON_S
+        return before is not None and soon and is_cut(before, self._scene)
 
     def _find(self, picture: Picture) -> Detections:
         with self._detector_free:

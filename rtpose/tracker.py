@@ -51,6 +51,9 @@ _COLOURS_APART = 12.0
 # Likeness in clothes at which two are one person; who is less like somebody may still be him, so
 # that a match is made that much less likely, but no less than `_LEAST_LIKENESS`.
 _SAME_CLOTHES, _LEAST_LIKENESS = 0.6, 0.1
+# The same after a cut, where hardly anybody is who stood there before, and in dim films all are
+# dressed alike; enough for those of one scene that was taken for two.
+_SAME_AFTER_CUT = 0.85
 # What is assumed where there are no colours to compare.
 _UNKNOWN_CLOTHES = 0.5
 # Who appears so near to where somebody was lost, in body sizes, may be that one; more for each
@@ -92,6 +95,8 @@ class Tracker:
         poses: Sequence[Pose],
         time_s: float,
         colours: NDArray[np.float32] | None = None,
+        *,
+        cut: bool = False,
     ) -> tuple[Pose, ...]:
         """Take the poses of one frame, give them back in the same order with their ids.
 
@@ -110,6 +115,8 @@ class Tracker:
         colours : (N, K, 3) float32, optional
             Of the poses at their joints, see `rtpose.clothes`. Without them people are followed by
             where they are alone.
+        cut : bool
+            Whether the frame is of another scene than the one before: nobody is where somebody was.
 
         Raises
         ------
@@ -123,13 +130,12 @@ class Tracker:
             self._tracks = ()
         else:
             time_s = max(time_s, self._time_s)
-        was_somebody = any(t.id is not None and t.last_s == self._time_s for t in self._tracks)
         step_s = time_s - self._time_s
         self._time_s = time_s
 
         gap_s = max(MAX_GAP_S, step_s) if step_s <= _SLOWEST_S else MAX_GAP_S
         alive = [t for t in self._tracks if time_s - t.last_s <= gap_s]
-        predicted = [predict(track, time_s) for track in alive]
+        predicted = [] if cut else [predict(track, time_s) for track in alive]
         order = _canonical_order(poses)
         seen = observe([poses[i] for i in order], None if colours is None else colours[order])
         matches = _match(predicted, seen)
@@ -143,11 +149,10 @@ class Tracker:
         lost = [t for t in self._tracks if t not in here and _is_kept(t, time_s, gap_s)]
         numbered = [track for track in lost if track.id is not None]
 
-        # others in place of all who were there: another scene, whose people need not be waited for
-        others = bool(tracks) and all(track.id is None for track in tracks)
-        self._cut = others and (was_somebody or self._cut)
+        self._cut = cut or (self._cut and all(track.id is None for track in tracks))
         newcomers = [position for position, track in enumerate(tracks) if track.id is None]
-        again = _recognise([seen[n] for n in newcomers], numbered, time_s)
+        least = _SAME_AFTER_CUT if self._cut else _SAME_CLOTHES
+        again = _recognise([seen[n] for n in newcomers], numbered, time_s, least)
         for position, maybe in zip(newcomers, again, strict=True):
             track = tracks[position]
             if maybe.known is not None:
@@ -209,8 +214,13 @@ class _Newcomer:
     near: bool
 
 
-def _recognise(newcomers: Sequence[Seen], lost: Sequence[Track], time_s: float) -> list[_Newcomer]:
-    """Which of the lost the newcomers are, by clothes, near to where those were seen last."""
+def _recognise(
+    newcomers: Sequence[Seen], lost: Sequence[Track], time_s: float, least: float
+) -> list[_Newcomer]:
+    """Which of the lost the newcomers are, by clothes, near to where those were seen last.
+
+    `least` is the likeness from which on two are one.
+    """
     if not newcomers or not lost:
         return [_Newcomer(None, near=False) for _ in newcomers]
     likeness, compared = _likeness(lost, newcomers)
@@ -218,7 +228,7 @@ def _recognise(newcomers: Sequence[Seen], lost: Sequence[Track], time_s: float) 
     last = np.stack([t.box.reshape(2, 2).mean(0) for t in lost])
     now = np.stack([seen.box.reshape(2, 2).mean(0) for seen in newcomers])
     near = (np.linalg.norm(now[None] - last[:, None], axis=-1) <= reach[:, None]) & compared
-    alike = np.where(near & (likeness >= _SAME_CLOTHES), likeness, 0.0)
+    alike = np.where(near & (likeness >= least), likeness, 0.0)
     rows, columns = linear_sum_assignment(alike, maximize=True)
     known = {int(c): lost[r] for r, c in zip(rows, columns, strict=True) if alike[r, c] > 0}
     return [_Newcomer(known.get(c), bool(near[:, c].any())) for c in range(len(newcomers))]

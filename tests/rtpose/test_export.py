@@ -80,7 +80,7 @@ def test_onnx_names_the_joints(tiny: Checkpoint, tmp_path: Path):
 def test_every_shipped_network_is_exportable(name: str):
     """What torch-tensorrt starts from: no break, no data-dependent control flow, halved.
 
-    At the least size that every hourglass can halve: a CPU takes minutes for base in half precision.
+    Of the least size that hourglasses can halve: a CPU takes minutes for base in half precision.
     """
     checkpoint = load_checkpoint(find_weights(name))
     network = HeatmapNetwork(checkpoint.network, checkpoint.skeleton.flip).eval().half()

@@ -157,6 +157,34 @@ def test_two_boxes_that_slide_onto_one_person_are_seen_through():
     assert scene.detected[1] == 6
 
 
+def filmed(rng: np.random.Generator, scene: Scene, indices: range) -> list[Frame]:
+    """Frames of a room whose walls have a pattern."""
+    wall = np.kron(rng.integers(0, 256, (12, 32)), np.ones((20, 20)))
+    frames = [scene.frame(index) for index in indices]
+    for frame in frames:
+        frame.image[1:] = wall[1:, :, None]
+    return frames
+
+
+@pytest.mark.parametrize("every", [1, 5])
+def test_a_cut_takes_the_detector_and_whoever_stands_there_is_somebody_else(every: int):
+    rng, scene = np.random.default_rng(0), Scene((0, 17 / 30, 50), (17 / 30, 9, 50 - SPEED / 3))
+    frames = [*filmed(rng, scene, range(17)), *filmed(rng, scene, range(17, 40))]
+    for frame in frames[17:]:  # in other clothes
+        frame.image[1:] = 255 - frame.image[1:] // 2
+    follower = scene.follower(every)
+    assert ids([follower(frame) for frame in frames]) == [[1]] * 17 + [[None]] + [[2]] * 22
+    assert 17 in scene.detected and 18 in scene.detected
+
+
+def test_frames_far_apart_are_no_cut():
+    """At five a second the same scene changes as much."""
+    rng, scene = np.random.default_rng(0), Scene((0, 9, 50), fps=5)
+    frames = [*filmed(rng, scene, range(5)), *filmed(rng, scene, range(5, 10))]
+    follower = scene.follower(1)
+    assert ids([follower(frame) for frame in frames]) == [[1]] * 10
+
+
 def test_another_picture_size_takes_the_detector():
     scene = Scene((0, 9, 50))
     follower = scene.follower(1000)

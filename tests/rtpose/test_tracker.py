@@ -202,7 +202,8 @@ def dressed(*colours):
     return np.repeat(np.array(colours, np.float32)[:, None], 21, axis=1)
 
 
-RED, BLUE, DARK_RED = (50, 60, 40), (40, 20, -60), (42, 52, 34)
+RED, BLUE = (50, 60, 40), (40, 20, -60)
+DARK_RED, DIM_RED = (42, 52, 34), (48, 52, 34)
 
 
 def turn_back(fps, front, back, reappears):
@@ -263,13 +264,35 @@ def test_who_comes_from_behind_something_is_looked_at_until_known_alone_or_not(f
     assert found[0].id == 1
 
 
-def test_after_a_cut_nobody_waits():
+@RATES
+def test_after_a_cut_who_stands_where_somebody_stood_is_somebody_else(fps):
+    """And is not waited for."""
+    tracker, people = Tracker(), [walker(100), walker(500)]
+    for t in times(fps, 2):
+        tracker.update(people, t, dressed(RED, RED))
+    cut_s, step_s = 2 + 1 / fps, 1 / fps
+    worn = dressed(BLUE, DIM_RED)  # of who is like Red, but not to be taken for one
+    assert ids(tracker.update(people, cut_s, worn, cut=True)) == [None, None]
+    assert ids(tracker.update(people, cut_s + step_s, worn)) == [3, 4]
+
+
+@RATES
+def test_who_is_dressed_as_before_what_looked_like_a_cut_keeps_the_number(fps):
+    tracker, people = Tracker(), [walker(100), walker(500)]
+    for n, t in enumerate(times(fps, 2)):
+        cut = n in (fps, fps + 1)  # as of a flash
+        assert ids(tracker.update(people, t, dressed(RED, BLUE), cut=cut)) == [1, 2]
+
+
+def test_who_comes_long_after_a_cut_to_nobody_is_waited_for_no_more_than_others():
     tracker = Tracker()
     for t in times(15, 2):
-        tracker.update([walker(100), walker(500)], t, dressed(RED, RED))
-    after = [walker(200), walker(600)]
-    assert ids(tracker.update(after, 2.1, dressed(BLUE, BLUE))) == [None, None]
-    assert ids(tracker.update(after, 2.2, dressed(BLUE, BLUE))) == [3, 4]
+        tracker.update([walker(100)], t, dressed(RED))
+    tracker.update([], 2.1, cut=True)
+    for t in 2.2 + times(15, 1):
+        tracker.update([], t)
+    assert ids(tracker.update([walker(100)], 3.3, dressed(BLUE))) == [None]
+    assert ids(tracker.update([walker(100)], 3.4, dressed(BLUE))) == [2]
 
 
 @RATES
