@@ -102,6 +102,10 @@ def build_model(yaml: dict[str, Any]) -> nn.Module:
         model = tasks.DetectionModel(copy.deepcopy(yaml), verbose=False)
     except (KeyError, TypeError, ValueError, IndexError, AttributeError, RuntimeError) as error:
         raise RtposeError(f"ultralytics cannot build this detector: {error}") from error
+    for module in model.modules():
+        if type(module).__name__ == "SPPF":
+            # YOLO26's has none here: ultralytics 8.4 at first took it away from YOLO11's, too
+            module.cv1.act = nn.SiLU()
     return person_only(model, row=0)
 
 

@@ -120,6 +120,26 @@ def test_refuses_broken_metadata(stored, metadata):
         load_model(stored(metadata=metadata))
 
 
+def test_no_version_of_ultralytics_leaves_an_activation_out(shipped, monkeypatch):
+    """As 8.4.0 to 8.4.60 did: the shipped detector found fewer people."""
+    from ultralytics.nn import tasks
+
+    build = tasks.DetectionModel
+
+    def without(*args, **options):
+        model = build(*args, **options)
+        (pooled,) = [m for m in model.modules() if type(m).__name__ == "SPPF"]
+        pooled.cv1.act = torch.nn.Identity()
+        return model
+
+    monkeypatch.setattr(tasks, "DetectionModel", without)
+    again, _ = load_model(shipped_detector())
+    pictures = torch.randint(0, 256, (1, 64, 64, 3), dtype=torch.uint8)
+    with torch.inference_mode():
+        want, have = (PersonNetwork(model).eval()(pictures) for model in (shipped[0], again))
+    assert torch.equal(want, have)
+
+
 def test_never_runs_what_a_description_says(shipped, tmp_path):
     target = tmp_path / "made"
     evil = dict(shipped[1].yaml) | {"activation": f"open({str(target)!r}, 'w')"}
