@@ -25,7 +25,9 @@ from rtpose.yolo import CELLS, DISTANCE_BINS, grid
 Picture = Image | Tensor
 """(H, W, 3) uint8 BGR, on the host or on the GPU."""
 
-_streams = threading.local()
+_lent = threading.local()
+_free: dict[str, list[torch.cuda.Stream]] = {}
+"""Streams of each GPU that no thread has just now."""
 
 
 @contextmanager
@@ -36,17 +38,33 @@ def own_stream(device: str) -> Iterator[None]:
     waits for its stream: what it hands on is complete, and what it frees is no longer in use.
     What this thread has given the GPU before, weights it loaded for one, is done first. On a CPU
     this does nothing.
+
+    Within it the stream stays the same; afterwards another thread may have it. PyTorch keeps what
+    was freed for the stream it was made on: with one for every thread there ever was, many videos
+    one after the other, or a server's threads, would take the GPU's memory many times over.
     """
     if not device.startswith("cuda"):
         yield
         return
-    streams: dict[str, torch.cuda.Stream] = _streams.__dict__
-    if device not in streams:
-        streams[device] = torch.cuda.Stream(device)  # type: ignore[no-untyped-call]
+    mine: dict[str, torch.cuda.Stream] = _lent.__dict__
+    inner = device in mine
+    stream = mine[device] if inner else _take_stream(device)
     # PyTorch's streams do not wait for the default one by themselves
-    streams[device].wait_stream(torch.cuda.current_stream(device))
-    with torch.cuda.stream(streams[device]):
-        yield
+    stream.wait_stream(torch.cuda.current_stream(device))
+    mine[device] = stream
+    try:
+        with torch.cuda.stream(stream):
+            yield
+    finally:
+        if not inner:
+            _free[device].append(mine.pop(device))
+
+
+def _take_stream(device: str) -> torch.cuda.Stream:
+    try:
+        return _free.setdefault(device, []).pop()
+    except IndexError:  # another thread may have taken the last one just now
+        return torch.cuda.Stream(device)  # type: ignore[no-untyped-call, no-any-return]
 
 
 def upload(image: Image, device: str) -> Tensor:

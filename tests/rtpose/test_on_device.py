@@ -2,7 +2,9 @@
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -154,31 +156,67 @@ def test_upload_takes_any_layout(bus: Image):
         pass
 
 
-def test_a_threads_own_stream_waits_for_what_was_given_before(monkeypatch: pytest.MonkeyPatch):
-    said: list[str] = []
+class Streams:
+    """PyTorch's streams without a GPU: what is said to them, by their numbers."""
 
-    class Stream:
-        def __init__(self, device: str) -> None:
-            said.append(f"stream on {device}")
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.said: list[str] = []
+        self.made = 0
+        monkeypatch.setattr(on_device, "_lent", threading.local())
+        monkeypatch.setattr(on_device, "_free", {})
+        monkeypatch.setattr(torch.cuda, "Stream", self.new)
+        monkeypatch.setattr(torch.cuda, "stream", self.enter)
+        monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"default of {device}")
 
-        def wait_stream(self, other: str) -> None:
-            said.append(f"wait for {other}")
+    def new(self, device: str) -> SimpleNamespace:
+        self.made += 1
+        number = self.made
+        return SimpleNamespace(
+            number=number, wait_stream=lambda other: self.said.append(f"{number} waits for {other}")
+        )
 
     @contextmanager
-    def enter(stream: Stream) -> Iterator[None]:
-        said.append("enter")
+    def enter(self, stream: SimpleNamespace) -> Iterator[None]:
+        self.said.append(f"enter {stream.number}")
         yield
-        said.append("leave")
+        self.said.append(f"leave {stream.number}")
 
-    monkeypatch.setattr(on_device, "_streams", threading.local())
-    monkeypatch.setattr(torch.cuda, "Stream", Stream)
-    monkeypatch.setattr(torch.cuda, "stream", enter)
-    monkeypatch.setattr(torch.cuda, "current_stream", lambda device: f"default of {device}")
+
+def test_a_threads_own_stream_waits_for_what_was_given_before(monkeypatch: pytest.MonkeyPatch):
+    streams = Streams(monkeypatch)
     for _ in range(2):
         with own_stream("cuda"):
             pass
-    once = ["wait for default of cuda", "enter", "leave"]
-    assert said == ["stream on cuda", *once, *once]
+    assert streams.said == ["1 waits for default of cuda", "enter 1", "leave 1"] * 2
+
+
+def test_threads_have_streams_of_their_own_only_while_they_need_them(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    """What PyTorch keeps for the streams of threads that have ended is memory nobody has."""
+    streams = Streams(monkeypatch)
+    both_within = threading.Barrier(2)
+
+    def stage() -> None:
+        with own_stream("cuda"):
+            both_within.wait(10)
+            with own_stream("cuda"):  # a frame is uploaded within a stage
+                pass
+
+    for _ in range(3):  # videos, one after the other
+        with ThreadPoolExecutor(2) as threads:
+            for done in [threads.submit(stage) for _ in range(2)]:
+                done.result()
+    assert streams.made == 2
+    assert streams.said.count("enter 1") == streams.said.count("enter 2") == 6
+
+
+def test_a_stage_that_fails_gives_its_stream_back(monkeypatch: pytest.MonkeyPatch):
+    streams = Streams(monkeypatch)
+    for _ in range(2):
+        with suppress(RuntimeError), own_stream("cuda"):
+            raise RuntimeError
+    assert streams.made == 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
