@@ -222,7 +222,9 @@ class UltralyticsDetector(Detector):
             iou=OVERLAP if overlap is None else overlap,
             classes=self._classes,
             max_det=LIMIT,
-            device=self.device,
+            # not its name: of cuda:1 older ultralytics makes CUDA_VISIBLE_DEVICES=1 and cuda:0,
+            # which is another GPU where CUDA has been asked before
+            device=torch.device(self.device),
             verbose=False,
             save=False,
         )[0].boxes

@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -176,6 +177,21 @@ def test_takes_an_ultralytics_model(pictures):
         assert boxes.dtype == scores.dtype == np.float32
         assert box_iou(np.float32(people), boxes).max(axis=1)[:2].min() > 0.7
     assert user(np.zeros((64, 64, 3), np.uint8))[0].shape == (0, 4)
+
+
+def test_ultralytics_is_not_left_to_read_a_gpus_name(monkeypatch):
+    """8.4.60 reads "cuda:1" as the only GPU that this process may see, and computes on cuda:0."""
+    asked = []
+
+    def predict(image, *, device, **options):
+        asked.append(device)
+        return [SimpleNamespace(boxes=SimpleNamespace(xyxy=torch.zeros(0, 4), conf=torch.zeros(0)))]
+
+    monkeypatch.setattr(
+        "rtpose.detector.open_yolo", lambda path: (SimpleNamespace(predict=predict), [0])
+    )
+    UltralyticsDetector(Path("yolo.pt"), "cuda:1", 320)(np.zeros((64, 64, 3), np.uint8))
+    assert asked == [torch.device("cuda", 1)]
 
 
 def test_refuses_a_model_without_persons(tmp_path):
