@@ -15,7 +15,7 @@ _WARM_UPS = 3
 
 
 _recording = threading.Lock()
-"""CUDA records for one thread at a time, and on one stream for each GPU."""
+"""CUDA records for one thread at a time."""
 
 
 class CudaGraph:
@@ -33,7 +33,8 @@ class CudaGraph:
         On the GPU, with the shape, dtype and memory format that the network is to see.
     pool : tuple of int, or None
         Memory that several graphs share (`torch.cuda.graph_pool_handle`): only one of them is
-        replayed at a time, and its result is copied out before the next. None is some of its own.
+        replayed at a time, and its result is copied out before the next. None is some of its own,
+        for networks without matrix products: their stream is that of all others without a pool.
     """
 
     def __init__(self, network: Callable[[Tensor], Tensor], example: Tensor, pool: Any) -> None:
@@ -41,7 +42,7 @@ class CudaGraph:
         self._network = network
         self._inputs = example.clone()
         self._graph = torch.cuda.CUDAGraph()
-        here, beside = torch.cuda.current_stream(), _capture_stream(example.device)
+        here, beside = torch.cuda.current_stream(), _capture_stream(example.device, pool)
         # where recording fails, it is the stream's `with` that gives the thread its own stream back
         with _recording, torch.cuda.stream(beside):
             beside.wait_stream(here)
@@ -63,8 +64,13 @@ class CudaGraph:
 
 
 @functools.cache
-def _capture_stream(device: torch.device) -> torch.cuda.Stream:
-    """One for each GPU: PyTorch's own is of the GPU that recorded first, for ever."""
+def _capture_stream(device: torch.device, pool: Any) -> torch.cuda.Stream:
+    """One for each GPU and pool: PyTorch's own is of the GPU that recorded first, for ever.
+
+    For each pool, for memory is shared on one stream only, and what cuBLAS works in, as it does for
+    the detector's attention, is the stream's: PyTorch, 2.14 too, frees it with any graph that was
+    recorded there, though others still use it (pytorch/pytorch#193402).
+    """
     # PyTorch gives threads' streams out in turn, 32 of each priority: of another priority, this is
-    # nobody else's, whose work would be recorded too
+    # no thread's, whose work would be recorded too
     return torch.cuda.Stream(device, priority=-1)  # type: ignore[no-untyped-call]

@@ -89,26 +89,3 @@ def test_out_of_memory_while_warming_up_goes_on_with_fewer(
     assert recorded == [32, 16, 8, 4, 2, 1]
     crops = parity.real_crops(shipped.input_size)
     assert parity.compare(EagerEngine(shipped)(crops), engine(crops)).holds
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_graph_replays_in_another_thread():
-    from concurrent.futures import ThreadPoolExecutor
-
-    from rtpose.cuda_graph import CudaGraph
-
-    pool = torch.cuda.graph_pool_handle()
-    graph = CudaGraph(lambda x: x * 2 + 1, torch.zeros(4, 3, 8, 8, device="cuda"), pool)
-    crops = torch.rand(3, 3, 8, 8)
-    with ThreadPoolExecutor(1) as other:
-        answers = other.submit(graph, crops).result()
-    torch.testing.assert_close(answers.cpu(), crops * 2 + 1)
-
-
-@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_no_other_thread_is_given_the_stream_that_is_recorded():
-    from rtpose.cuda_graph import _capture_stream
-
-    device = torch.device("cuda", 0)
-    recorded = _capture_stream(device).cuda_stream
-    assert recorded not in {torch.cuda.Stream(device).cuda_stream for _ in range(64)}
