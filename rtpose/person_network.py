@@ -1,11 +1,12 @@
 """A person network on this machine: what computes it, in which precision, and how.
 
 On CPUs the quickest precision in which the people found are those of float32, timed and compared
-once (`rtpose.cpu_precision`, `rtpose.same_people`).
+once (`rtpose.cpu_precision`, `rtpose.same_people`); on GPUs float16, compared at every start.
 """
 
 from __future__ import annotations
 
+import copy
 import logging
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -28,6 +29,7 @@ from rtpose.cuda_graph import CudaGraph
 from rtpose.detections import OVERLAP, read_detections, to_input
 from rtpose.errors import RtposeError, first_line
 from rtpose.letterbox import plan_letterbox
+from rtpose.on_device import own_stream
 from rtpose.openvino_model import compile_for_cpu, convert
 from rtpose.photographs import photographed_people
 from rtpose.pose import Detections
@@ -51,7 +53,7 @@ Predict = Callable[[Tensor], Tensor]
 
 
 def on_torch(network: nn.Module, device: str, precision: str | None) -> tuple[Predict, str]:
-    """Run by PyTorch; and the precision, fp16 on CUDA and fp32 elsewhere where none is named.
+    """Run by PyTorch; and the precision, where none is named fp16 on CUDA and fp32 elsewhere.
 
     Raises
     ------
@@ -59,12 +61,33 @@ def on_torch(network: nn.Module, device: str, precision: str | None) -> tuple[Pr
         If the precision is unknown.
     """
     types = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
-    precision = precision or ("fp16" if device.startswith("cuda") else "fp32")
-    if precision not in types:
-        raise RtposeError(f"unknown precision {precision}: choose one of {', '.join(types)}")
+    on_gpu = device.startswith("cuda")
+    chosen = precision or "fp32"
+    if chosen not in types:
+        raise RtposeError(f"unknown precision {chosen}: choose one of {', '.join(types)}")
     # as its input lies in memory: else every convolution would turn its weights round first
-    placed: Predict = network.to(device, types[precision], memory_format=torch.channels_last)  # type: ignore[call-overload]
-    return (_recorded(placed, device) if device.startswith("cuda") else placed), precision
+    network.to(device, types[chosen], memory_format=torch.channels_last)  # type: ignore[call-overload]
+    if on_gpu and precision is None:
+        network, chosen = _half_if_it_agrees(network, device)
+    return (_recorded(network, device) if on_gpu else network), chosen
+
+
+def _half_if_it_agrees(network: nn.Module, device: str) -> tuple[nn.Module, str]:
+    """The network in fp16, or as it is where the people found are others.
+
+    With some cuDNNs a GeForce GTX 16 gives NaN for fp16 (pytorch/pytorch#77955), which would be
+    nobody in every picture.
+    """
+    half = copy.deepcopy(network).half()
+    found = _compare(network, half, device)
+    if found.holds:
+        return half, "fp16"
+    log.warning(
+        "detector: in fp16 the people found are not those of fp32 (%s): using fp32, which is "
+        "slower",
+        found,
+    )
+    return network, "fp32"
 
 
 def _recorded(network: Predict, device: str) -> Predict:
@@ -181,7 +204,7 @@ def _agreement(network: str, precision: str, predict_in: Callable[[str], Predict
 
 
 @torch.inference_mode()
-def _compare(exact: Predict, other: Predict) -> Agreement:
+def _compare(exact: Predict, other: Predict, device: str = "cpu") -> Agreement:
     """Ask both about photographs of people."""
     found: tuple[list[Detections], list[Detections]] = [], []
     finite = True
@@ -190,9 +213,10 @@ def _compare(exact: Predict, other: Predict) -> Agreement:
     for image, _ in photographed_people():
         height, width = image.shape[:2]
         plan = plan_letterbox(height, width, _CHECKED_AT)
-        pictures = to_input(image, plan, "cpu")
-        for predict, people in zip((exact, other), found, strict=True):
-            (raw,) = predict(pictures)
-            finite = finite and bool(torch.isfinite(raw).all())
-            people.append(read_detections(raw, plan, least, OVERLAP))
+        with own_stream(device):
+            pictures = to_input(image, plan, device)
+            for predict, people in zip((exact, other), found, strict=True):
+                (raw,) = predict(pictures)
+                finite = finite and bool(torch.isfinite(raw).all())
+                people.append(read_detections(raw, plan, least, OVERLAP))
     return compare_people(*found, finite=finite)

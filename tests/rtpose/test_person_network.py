@@ -8,7 +8,9 @@ import torch
 
 from rtpose.detector import load_detector
 from rtpose.openvino_model import compile_for_cpu
-from rtpose.person_network import _recorded
+from rtpose.person_network import _half_if_it_agrees, _recorded
+from rtpose.shipped import shipped_detector
+from rtpose.yolo import PersonNetwork, load_model
 
 
 def test_on_a_gpu_the_first_shapes_are_recorded_and_the_others_run_as_they_are(monkeypatch):
@@ -69,6 +71,35 @@ def test_where_recording_fails_what_it_held_is_free_before_the_network_runs(monk
     monkeypatch.setattr(torch.cuda, "device", lambda device: torch.device(device))
     assert _recorded(network, "cpu")(torch.ones(1, 2)).shape == (1, 2)
     assert held
+
+
+class Halved(torch.nn.Module):
+    """The shipped detector; in half precision its answers are `times` what they should be."""
+
+    def __init__(self, times):
+        super().__init__()
+        self.weight, self.times = torch.nn.Parameter(torch.ones(1)), times
+        # in a list, it is none of its modules: a CPU takes its time in half precision
+        self.exact = [PersonNetwork(load_model(shipped_detector())[0]).eval()]
+
+    def forward(self, pictures):
+        raw = self.exact[0](pictures)
+        return raw * self.times if self.weight.dtype == torch.half else raw
+
+
+def test_on_a_gpu_half_precision_is_used_where_it_finds_the_same_people(caplog):
+    network, precision = _half_if_it_agrees(Halved(1.001), "cpu")
+    assert (precision, network.weight.dtype) == ("fp16", torch.half)
+    assert not caplog.messages
+
+
+@pytest.mark.parametrize("times", [float("nan"), 0.5])
+def test_on_a_gpu_half_precision_that_finds_others_is_not_used_and_that_is_said(caplog, times):
+    """A GeForce GTX 16 gave NaN: nobody in every picture, and not a word."""
+    network, precision = _half_if_it_agrees(Halved(times), "cpu")
+    assert (precision, network.weight.dtype) == ("fp32", torch.float)
+    (said,) = caplog.messages
+    assert "detector: in fp16 the people found are not those of fp32 (" in said
 
 
 @pytest.fixture
