@@ -116,8 +116,9 @@ def unused_gpu() -> str | None:
         )
     return (
         f"{gpu.name} is not used: PyTorch {torch.__version__} cannot reach it through driver "
-        f"{gpu.driver}; its CUDA {torch.version.cuda} may need a newer driver, or "
-        "CUDA_VISIBLE_DEVICES hides the GPU"
+        f"{gpu.driver}; its CUDA {torch.version.cuda} may need a newer driver, "
+        "CUDA_VISIBLE_DEVICES may hide the GPU, or where this machine has been asleep the driver "
+        "has lost it: restart the machine"
     )
 
 

@@ -140,6 +140,13 @@ def test_a_gpu_without_a_driver_is_said_loudly(
     assert "an NVIDIA GPU is in this machine and not used: there is no driver" in record.message
 
 
+def test_after_sleep_a_restart_is_advised(hidden_gpu: None, monkeypatch: pytest.MonkeyPatch):
+    """CUDA's "unknown error" on laptops, where nvidia-smi goes on working."""
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    assert "may need a newer driver" in str(unused_gpu())
+    assert "has been asleep the driver has lost it: restart the machine" in str(unused_gpu())
+
+
 def test_a_pytorch_without_cuda_is_named(hidden_gpu: None, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.version, "cuda", None)
     assert "built without CUDA; install the CUDA build" in str(unused_gpu())
