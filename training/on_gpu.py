@@ -16,10 +16,11 @@ from rtpose.cuda_graph import CudaGraph
 from rtpose.heatmaps import HeatmapNetwork
 from rtpose.network import DCHourglass
 from training.batches import Batch
+from training.precision import mixed_precision, quick_dtype
 
 
 def recorded(network: DCHourglass, batch: int, size: int) -> Callable[[Tensor], list[Tensor]]:
-    """`network.every_stack` in bfloat16 and its gradients, recorded as CUDA graphs.
+    """`network.every_stack` in `quick_dtype` and its gradients, recorded as CUDA graphs.
 
     One launch for each replaces thousands: without it an H200 waited for its host, and steps took
     130 to 240 ms whatever the size of the network and of the pictures.
@@ -39,7 +40,7 @@ def recorded(network: DCHourglass, batch: int, size: int) -> Callable[[Tensor], 
     # PyTorch records on the one that is current
     with (
         torch.cuda.device(network.mean.device),
-        torch.autocast("cuda", torch.bfloat16, cache_enabled=False),
+        mixed_precision("cuda", cache=False),
     ):
         graphed = torch.cuda.make_graphed_callables(EveryStack(network), (pictures,))
     with torch.no_grad():
@@ -63,7 +64,8 @@ class EveryStack(nn.Module):
 class RecordedEngine:
     """A teacher as one CUDA graph; see `rtpose.engines.base.Engine`.
 
-    As ``graphs`` is, but in bfloat16, as training computes: what it gives may be beyond float16.
+    As ``graphs`` is, but in `quick_dtype`, as training computes: what it gives may be beyond
+    float16.
 
     Parameters
     ----------
@@ -74,17 +76,18 @@ class RecordedEngine:
         A GPU.
     """
 
-    name, precision = "recorded", "bf16"
+    name = "recorded"
 
     def __init__(self, checkpoint: Checkpoint, batch: int, device: str) -> None:
         self.device = device
+        self.precision = "bf16" if quick_dtype("cuda") is torch.bfloat16 else "fp32"
         self.input_size = size = checkpoint.input_size
         network = HeatmapNetwork(copy.deepcopy(checkpoint.network)).eval()
         network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
         pictures = torch.zeros(batch, 3, size, size, dtype=torch.uint8, device=device)
 
         def answer(crops: Tensor) -> Tensor:
-            with torch.autocast("cuda", torch.bfloat16, cache_enabled=False):
+            with mixed_precision("cuda", cache=False):
                 return cast("Tensor", network(crops))
 
         with torch.cuda.device(device), torch.no_grad():

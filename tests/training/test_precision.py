@@ -38,5 +38,14 @@ def test_bfloat16_only_where_the_cpu_computes_in_it(
         assert torch.nn.functional.linear(torch.ones(2, 3), torch.ones(4, 3)).dtype is dtype
 
 
-def test_gpus_have_it():
-    assert quick_dtype("cuda") is torch.bfloat16
+@pytest.mark.parametrize(("native", "dtype"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_only_gpus_that_compute_in_it_have_it(
+    monkeypatch: pytest.MonkeyPatch, native: bool, dtype: torch.dtype
+):
+    """Before Ampere PyTorch emulates it: its convolutions are not cuDNN's."""
+
+    def supported(including_emulation: bool = True) -> bool:
+        return native or including_emulation
+
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", supported)
+    assert quick_dtype("cuda") is dtype
