@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import functools
+import gc
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -50,8 +52,11 @@ class CudaGraph:
                 network(self._inputs)
             here.wait_stream(beside)
             # thread_local: another thread may allocate meanwhile
-            with torch.cuda.graph(
-                self._graph, pool=pool, stream=beside, capture_error_mode="thread_local"
+            with (
+                uncollected(),
+                torch.cuda.graph(
+                    self._graph, pool=pool, stream=beside, capture_error_mode="thread_local"
+                ),
             ):
                 self._answers = network(self._inputs)
 
@@ -61,6 +66,22 @@ class CudaGraph:
         self._inputs[:count].copy_(inputs, non_blocking=True)
         self._graph.replay()
         return self._answers[:count].clone()
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Within it Python collects no garbage, in which graphs of engines that have gone may be.
+
+    The end of a graph is not allowed while its thread records another, which is broken by it; from
+    2.9 on PyTorch no longer collects garbage first (pytorch/pytorch#161037).
+    """
+    before = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if before:
+            gc.enable()
 
 
 @functools.cache

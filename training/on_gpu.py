@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from rtpose.checkpoint import Checkpoint
-from rtpose.cuda_graph import CudaGraph
+from rtpose.cuda_graph import CudaGraph, uncollected
 from rtpose.heatmaps import HeatmapNetwork
 from rtpose.network import DCHourglass
 from training.batches import Batch
@@ -39,6 +39,7 @@ def recorded(network: DCHourglass, batch: int, size: int) -> Callable[[Tensor], 
     # without autocast's cache: it would hold what is only of the recording. On the network's GPU:
     # PyTorch records on the one that is current
     with (
+        uncollected(),
         torch.cuda.device(network.mean.device),
         mixed_precision("cuda", cache=False),
     ):

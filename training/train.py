@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import gc
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -321,7 +322,9 @@ def train(
         if on_gpu:
             streams = {size: made_beside(made, device) for size, made in streams.items()}
         if on_gpu and processes.count == 1:
-            every_stack = network.every_stack  # gives back the memory of the phase before
+            # the memory of the phase before is given back: PyTorch's recordings hold themselves
+            every_stack = network.every_stack
+            gc.collect()
             torch.cuda.empty_cache()
             every_stack = recorded(network, config.batch, phase.size)
         while step < starts[number + 1]:

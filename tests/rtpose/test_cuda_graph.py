@@ -1,5 +1,6 @@
 """What is recorded where; without a GPU the recording itself is played by plain calls."""
 
+import gc
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, nullcontext
@@ -8,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from rtpose.cuda_graph import CudaGraph, _capture_stream
+from rtpose.cuda_graph import _WARM_UPS, CudaGraph, _capture_stream
 
 needs_gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
 
@@ -51,6 +52,46 @@ def test_only_graphs_that_share_memory_are_recorded_on_one_stream(recorded: Reco
     one, other, again, none = (stream for _, stream in recorded)
     assert one is again
     assert one is not other and none not in (one, other)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+def test_no_garbage_is_collected_while_a_graph_is_recorded(
+    recorded: Recorded, monkeypatch: pytest.MonkeyPatch, enabled: bool
+):
+    """In it may be graphs of before, whose end would break the recording."""
+    collecting = []
+
+    def network(inputs: torch.Tensor) -> torch.Tensor:
+        collecting.append(gc.isenabled())
+        if len(collecting) == 2 * (_WARM_UPS + 1):
+            raise RuntimeError
+        return inputs
+
+    (gc.enable if enabled else gc.disable)()
+    try:
+        for failing in (False, True):
+            with pytest.raises(RuntimeError) if failing else nullcontext():
+                CudaGraph(network, torch.ones(1), None)
+            assert not collecting[-1]
+            assert gc.isenabled() == enabled
+    finally:
+        gc.enable()
+
+
+@needs_gpu
+def test_a_graph_that_is_garbage_breaks_no_recording():
+    def record(network: Callable[[torch.Tensor], torch.Tensor]) -> CudaGraph:
+        return CudaGraph(network, torch.zeros(4, device="cuda"), torch.cuda.graph_pool_handle())
+
+    def collect(inputs: torch.Tensor) -> torch.Tensor:
+        if gc.isenabled():
+            gc.collect()
+        return inputs + 1
+
+    gone: list[object] = [record(double)]
+    gone.append(gone)
+    del gone
+    assert record(collect)(torch.ones(4)).tolist() == [2] * 4
 
 
 @needs_gpu
