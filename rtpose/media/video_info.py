@@ -66,6 +66,15 @@ class Orientation:
         return np.ascontiguousarray(turned, dtype=np.uint8)
 
 
+_TURNS = (
+    Orientation(),
+    Orientation(True, False, True),
+    Orientation(False, True, True),
+    Orientation(True, True, False),
+)
+"""By quarters of a turn, anticlockwise."""
+
+
 @dataclass(frozen=True)
 class Colour:
     """Colour tags, as the numbers of ITU-T H.273 (2 means unspecified).
@@ -116,7 +125,12 @@ class VideoInfo:
 
 def read_orientation(picture: VideoFrame) -> Orientation:
     """Read the display matrix, which phones write instead of turning the pictures."""
-    side: Any = picture.side_data.get("DISPLAYMATRIX")
+    try:
+        side: Any = picture.side_data.get("DISPLAYMATRIX")
+    except ValueError:
+        # PyAV gives nothing of what goes along with a picture if FFmpeg has a kind of it that PyAV
+        # has no name for: EXIF, a view's number in films for two eyes. It knows the turn, though.
+        return _TURNS[round(picture.rotation / 90) % 4]
     if side is None:
         return Orientation()
     # Row 0 says where a step to the right in the stored picture goes, row 1 a step down;

@@ -11,6 +11,7 @@ from pathlib import Path
 import av
 import cv2
 import numpy as np
+import PIL.Image
 import pytest
 from av.stream import Disposition
 
@@ -206,6 +207,24 @@ def test_all_eight_orientations_come_out_upright(matrix, clip, tools):
         new_column, new_row = (a * x + c * y + 1) // 2, (b * x + d * y + 1) // 2
         at = (info.height * (1 + 2 * new_row) // 4, info.width * (1 + 2 * new_column) // 4)
         np.testing.assert_allclose(image[at], colour, atol=8)
+
+
+@pytest.mark.parametrize(
+    ("orientation", "corner", "size"),
+    [(1, (0, 0), (64, 48)), (3, (1, 1), (64, 48)), (6, (1, 0), (48, 64)), (8, (0, 1), (48, 64))],
+)
+def test_pictures_with_exif_data_come_out_upright(orientation, corner, size, tmp_path, tools):
+    exif = PIL.Image.Exif()
+    exif[274] = orientation  # EXIF 2.3, 4.6.4: 6 is to be turned clockwise
+    path = tmp_path / "in.jpg"
+    rgb = np.ascontiguousarray(tools.quarters((64, 48))[..., ::-1])
+    PIL.Image.fromarray(rgb).save(path, exif=exif, quality=95)
+    with VideoFile(path) as video:
+        frames = list(video)
+        assert (video.info.width, video.info.height) == size
+    assert len(frames) == 1
+    # the quarter of the stored picture that is at the top left when it is upright
+    np.testing.assert_allclose(frames[0].image[8, 8], tools.CORNERS[corner], atol=8)
 
 
 @pytest.mark.parametrize(
