@@ -337,10 +337,12 @@ def _open(source: str | Path) -> InputContainer:
 
 
 def _video_stream(container: InputContainer, name: str) -> VideoStream:
-    for stream in container.streams.video:
-        if not stream.disposition & Disposition.attached_pic:  # the cover of a song
-            return stream
-    raise RtposeError(f"{name} has no pictures, only sound; name a video")
+    # without the cover of a song
+    streams = [s for s in container.streams.video if not s.disposition & Disposition.attached_pic]
+    if not streams:
+        raise RtposeError(f"{name} has no pictures, only sound; name a video")
+    # of several the one that players show: a preview or a map of depths may come before it
+    return next((s for s in streams if s.disposition & Disposition.default), streams[0])
 
 
 def _end_s(packet: Packet[Any]) -> float:

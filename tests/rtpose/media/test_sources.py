@@ -209,6 +209,26 @@ def test_all_eight_orientations_come_out_upright(matrix, clip, tools):
         np.testing.assert_allclose(image[at], colour, atol=8)
 
 
+@pytest.mark.parametrize("name", ["a.mp4", "a.mkv"])
+@pytest.mark.parametrize("shown", [0, 1])
+def test_of_several_tracks_the_one_that_players_show_is_read(
+    name, shown, tmp_path, counting_images
+):
+    path = tmp_path / name
+    with av.open(str(path), "w") as output:
+        for number, size in enumerate([(32, 32), (64, 48)]):
+            track = output.add_stream("libx264", rate=10)
+            track.width, track.height, track.pix_fmt = *size, "yuv420p"
+            track.disposition = Disposition.default if number == shown else Disposition(0)
+        for track in output.streams.video:
+            for image in counting_images(4, (track.width, track.height)):
+                output.mux(track.encode(av.VideoFrame.from_ndarray(image, format="bgr24")))
+            output.mux(track.encode(None))
+    with VideoFile(path) as video:
+        assert (video.info.width, video.info.height) == [(32, 32), (64, 48)][shown]
+        assert len(list(video)) == 4
+
+
 @pytest.mark.parametrize(
     ("orientation", "corner", "size"),
     [(1, (0, 0), (64, 48)), (3, (1, 1), (64, 48)), (6, (1, 0), (48, 64)), (8, (0, 1), (48, 64))],
