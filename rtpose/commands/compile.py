@@ -28,5 +28,4 @@ def compile(
         f"{model} by {made.name} {made.precision} on {made.device} is ready after "
         f"{time.perf_counter() - began:.1f} s ({selection.reason})",
         markup=False,
-        soft_wrap=True,
     )

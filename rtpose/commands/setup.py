@@ -94,5 +94,5 @@ def set_up(settings: Settings, stage_threads: int | None = None) -> Setup:
     # here, so that every command says it, and once
     mirrored = " with flip test" if settings.flip_test else ""
     words = f"{setup.engine}{mirrored}: {estimator.reason}"
-    console.print(words, markup=False, soft_wrap=True)
+    console.print(words, markup=False)
     return setup

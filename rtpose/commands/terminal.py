@@ -22,12 +22,14 @@ from rich.progress import (
     TextColumn,
     TimeRemainingColumn,
 )
+from rich.table import Column
 from rich.text import Text
 
 from rtpose.errors import RtposeError
 
-console = Console(stderr=True, highlight=False)
-"""Where commands speak to the person; standard output is for data."""
+console = Console(stderr=True, highlight=False, soft_wrap=True)
+"""Where commands speak to the person; standard output is for data. A message is one line, however
+long: in a log the name of a file would be torn apart."""
 
 INTERRUPTED = 130
 """Exit code after Ctrl-C, as shells have it: 128 + SIGINT."""
@@ -76,7 +78,7 @@ def run_in_one_line(app: Callable[[], object], if_memory_is_short: str) -> None:
 
 
 def _end(message: str) -> NoReturn:
-    console.print(f"error: {message}", style="red", markup=False, soft_wrap=True)
+    console.print(f"error: {message}", style="red", markup=False)
     sys.exit(2)
 
 
@@ -139,7 +141,10 @@ def frame_progress() -> Progress:
     """A progress line that counts frames."""
     return Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
+        # a longer name would leave no room for how far it has come
+        TextColumn(
+            "{task.description}", markup=False, table_column=Column(max_width=24, no_wrap=True)
+        ),
         BarColumn(),
         MofNCompleteColumn(),
         TextColumn("frames"),

@@ -176,7 +176,8 @@ def annotate(
             if left and len(inputs) > 1:
                 console.print(f"{left} of {len(inputs)} videos are left", style="yellow")
     if save:
-        console.print(f"{save}: joints of {sum(counts)} frames", markup=False)
+        words = counted(sum(counts), "frame", "frames")
+        console.print(f"{save}: joints of {words}", markup=False)
     if interrupt.is_set():
         raise typer.Exit(INTERRUPTED)
 
@@ -225,7 +226,7 @@ def _annotate_one(
             writer = stack.enter_context(
                 VideoWriter(target, file.info, sound, overwrite=overwrite, crash_safe=crash_safe)
             )
-        task = progress.add_task(file.name, total=file.info.frames)
+        task = progress.add_task(Path(file.name).name, total=file.info.frames)
         stack.callback(progress.remove_task, task)
         follower = setup.new_follower()
         results = stack.enter_context(
@@ -259,7 +260,7 @@ def _annotate_one(
     elif file.broken:
         console.print(f"warning: {file.name} {file.broken}", style="yellow", markup=False)
     console.print(
-        f"{writer.path if writer else file.name}: {frames} frames, "
+        f"{writer.path if writer else file.name}: {counted(frames, 'frame', 'frames')}, "
         f"{counted(people, 'person', 'people')}, {frames / seconds:.1f} fps",
         markup=False,
     )

@@ -221,7 +221,7 @@ def _open_view(choice: ViewChoice, listener: Listener | None, skeleton: Skeleton
         from rtpose.media.browser import BrowserView
 
         view = BrowserView(listener, skeleton=skeleton)
-        console.print(f"watch at {view.address}", markup=False, soft_wrap=True)
+        console.print(f"watch at {view.address}", markup=False)
         return view
     from rtpose.media.view import NoView
 

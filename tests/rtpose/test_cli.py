@@ -215,7 +215,7 @@ def test_ctrl_c_finishes_the_file(tmp_path: Path, interrupted: Callable[..., tup
     with av.open(str(tmp_path / "long.pose.mp4")) as result:
         frames = sum(1 for _ in result.decode(video=0))
     assert 0 < frames < 599
-    assert f"{frames} frames" in errors
+    assert f"{frames} frame" in errors  # one, or more of them
     assert [p.name for p in tmp_path.glob(".*")] == []
 
 

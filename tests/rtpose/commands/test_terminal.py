@@ -1,5 +1,6 @@
 """What commands share at the terminal: counts, Ctrl-C while a source is being opened."""
 
+import io
 import os
 import signal
 import socket
@@ -8,8 +9,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from rich.console import Console
 
-from rtpose.commands.terminal import counted, ctrl_c_afterwards
+from rtpose.commands.terminal import console, counted, ctrl_c_afterwards, frame_progress
 
 from ..conftest import Rtpose
 
@@ -27,6 +29,24 @@ def no_networks(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_one_is_a_person_and_more_are_people():
     words = [counted(n, "person", "people") for n in (0, 1, 2)]
     assert words == ["0 people", "1 person", "2 people"]
+
+
+def test_a_message_is_one_line_however_narrow_the_terminal(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+):
+    monkeypatch.setattr(console, "_width", 20)
+    console.print("squats.pose.mp4: 65 frames, 1 person, 30.1 fps")
+    assert capfd.readouterr().err == "squats.pose.mp4: 65 frames, 1 person, 30.1 fps\n"
+
+
+def test_beside_a_long_name_it_is_seen_how_far_it_has_come():
+    progress = frame_progress()
+    progress.add_task("2026-11-28 patient 13, squats from the left, 240 fps.mp4", total=100_000)
+    progress.advance(progress.task_ids[0], 12_345)
+    narrow = Console(file=io.StringIO(), width=80)
+    with narrow.capture() as shown:
+        narrow.print(progress.get_renderable())
+    assert "2026-11-28 patient" in shown.get() and "12345/100000 frames" in shown.get()
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
