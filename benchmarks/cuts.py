@@ -87,8 +87,8 @@ def main(
     lines = [
         "# Ids through cuts",
         "",
-        f"Made by `python -m benchmarks.cuts` on {datetime.date.today()}. Films of two photographs "
-        f"each, {LONG} frames at {FPS} a second, {SIDE} x {SIDE} pixels about their middles, where "
+        f"Made by `python -m benchmarks.cuts` on {datetime.date.today()}. Films of two "
+        f"photographs each, {LONG} frames at {FPS} a second, {SIDE} x {SIDE} pixels about their middles, where "
         "somebody is nearly always: as hard as cuts can be. Of Buffy, a film, some pairs are of one "
         "scene, or of one person in the same clothes.",
         "",
