@@ -168,6 +168,8 @@ def report(folder: Path, skeleton: Skeleton, console: Console, out: Path | None)
     if out is not None:
         _write(problems, out)
         console.print(f"{len(problems)} problems written to {out}", markup=False, highlight=False)
+    if not splits:
+        raise RtposeError(f"{folder}: nobody to train on: none of its labels can be read")
     total = sum(len(people) for people, _ in splits.values())
     if not any(len(checked.people) for _, checked in splits.values()):
         raise RtposeError(

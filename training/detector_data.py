@@ -11,7 +11,15 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.sparse.csgraph import connected_components
 
-from rtpose.datasets.coco import image_source, own_folder, posed_categories
+from rtpose.datasets.coco import (
+    box_of,
+    image_of,
+    image_size,
+    image_source,
+    images_by_id,
+    own_folder,
+    posed_categories,
+)
 from rtpose.datasets.labels import read_json
 from rtpose.errors import RtposeError
 from rtpose.letterbox import PAD_VALUE
@@ -79,27 +87,29 @@ def read_labels(labels: Path, pictures: Path) -> list[LabelledPicture]:
     """
     data = read_json(labels)
     try:
-        boxes: dict[int, list[list[float]]] = {image["id"]: [] for image in data["images"]}
+        images = images_by_id(data, labels)
+        boxes: dict[Any, list[list[float]]] = {number: [] for number in images}
         people = _person_categories(data, labels)
         for annotation in data["annotations"]:
             if annotation.get("category_id") not in people:
                 continue
-            x, y, w, h = annotation["bbox"] or (0, 0, 0, 0)
+            x, y, w, h = box_of(annotation, labels)
             if not annotation.get("iscrowd") and w > 0 and h > 0:
-                boxes[annotation["image_id"]].append([x, y, x + w, y + h])
-        names = [image["file_name"] for image in data["images"]]
+                number = image_of(annotation, images, labels)["id"]
+                boxes[number].append([x, y, x + w, y + h])
+        names = [image["file_name"] for image in images.values()]
         pictures = pictures / own_folder(pictures, labels, names)
         return [
             LabelledPicture(
                 pictures / image["file_name"],
-                np.array(boxes[image["id"]], np.float32).reshape(-1, 4),
+                np.array(boxes[number], np.float32).reshape(-1, 4),
                 image_source(image, labels),
                 bool(image.get("boxes_complete")),
-                (image["width"], image["height"]) if {"width", "height"} <= image.keys() else None,
+                image_size(image),
             )
-            for image in data["images"]
+            for number, image in images.items()
         ]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise RtposeError(f"{labels}: not COCO format (no {error})") from error
 
 

@@ -10,9 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from rtpose.bench.accuracy import Found
-from rtpose.datasets.coco import image_source, keypoint_annotations
+from rtpose.datasets.coco import box_of, image_source, keypoint_annotations, keypoints_of
 from rtpose.datasets.labels import read_json
 from rtpose.errors import RtposeError
 from rtpose.skeleton import COCO17, Skeleton
@@ -70,7 +71,11 @@ def average_precision(
     order = [names.index(joint) for joint in COCO17.joints]
     images = [i for i in data["images"] if image_source(i, labels) == source]
     shown = {image["id"] for image in images}
-    truth = [_coco17(a, order) for a in annotations if a["image_id"] in shown]
+    truth = [
+        _coco17(a, keypoints_of(a, "keypoints", len(names), labels)[order], box_of(a, labels))
+        for a in annotations
+        if a["image_id"] in shown
+    ]
     # pycocotools takes an annotation whose id is 0 for one that nobody found
     truth = [annotation | {"id": i} for i, annotation in enumerate(truth, start=1)]
     with contextlib.redirect_stdout(io.StringIO()):
@@ -93,13 +98,15 @@ def average_precision(
     return {name: 100 * value if value >= 0 else math.nan for name, value in found_at.items()}
 
 
-def _coco17(annotation: dict[str, Any], order: list[int]) -> dict[str, Any]:
-    """The same annotation with COCO's 17 keypoints in COCO's order; zeros where it has none.
+def _coco17(
+    annotation: dict[str, Any],
+    points: NDArray[np.float64],
+    box: tuple[float, float, float, float],
+) -> dict[str, Any]:
+    """The same annotation with COCO's 17 keypoints, (17, 3) in COCO's order, and its box.
 
     As `rtpose.datasets` reads it: no label is what is not a number, and nobody who has no box.
     """
-    values, box = annotation.get("keypoints"), annotation.get("bbox") or (0, 0, 0, 0)
-    points = np.reshape(values, (-1, 3))[order] if values else np.zeros((17, 3))
     points = np.where(np.isfinite(points).all(axis=1, keepdims=True), points, 0.0)
     if not (box[2] > 0 and box[3] > 0):
         points = np.zeros((17, 3))

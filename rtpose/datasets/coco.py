@@ -38,15 +38,14 @@ def read_coco(path: Path, skeleton: Skeleton) -> People:
     data = read_json(path)
     try:
         names, annotations = keypoint_annotations(data)
-        images = {image["id"]: image for image in data["images"]}
+        images = images_by_id(data, path)
         rows = [a for a in annotations if not a.get("iscrowd")]
-        shown = [images[a["image_id"]] for a in rows]
+        shown = [image_of(a, images, path) for a in rows]
         pictures = [os.fspath(image["file_name"]) for image in shown]
         # who has no box is left out, and said, with those whose box is empty
-        boxes = np.array([a["bbox"] or (0, 0, 0, 0) for a in rows], np.float32).reshape(-1, 4)
-        sizes = None
-        if all("width" in image and "height" in image for image in shown):
-            sizes = np.array([(i["width"], i["height"]) for i in shown], np.int32).reshape(-1, 2)
+        boxes = np.array([box_of(a, path) for a in rows], np.float32).reshape(-1, 4)
+        labelled_at = [image_size(image) for image in shown]
+        sizes = np.array(labelled_at, np.int32).reshape(-1, 2) if all(labelled_at) else None
     except (KeyError, IndexError, TypeError, ValueError, AttributeError) as error:
         raise RtposeError(f"{path}: not COCO keypoint format (no {error})") from error
     boxes[:, 2:] += boxes[:, :2]
@@ -85,6 +84,70 @@ def posed_categories(categories: list[dict[str, Any]]) -> list[dict[str, Any]]:
     return [category for category in posed if category["keypoints"] == posed[0]["keypoints"]]
 
 
+def images_by_id(data: Any, labels: Path) -> dict[Any, dict[str, Any]]:
+    """The pictures by their number.
+
+    Raises
+    ------
+    RtposeError
+        If two have the same, as in exports that were put together as they are: the people of one
+        would be looked for in the other.
+    """
+    images: dict[Any, dict[str, Any]] = {}
+    for image in data["images"]:
+        first = images.setdefault(image["id"], image)
+        if first["file_name"] != image["file_name"]:
+            raise RtposeError(
+                f"{labels}: {first['file_name']} and {image['file_name']} have the same id "
+                f"{image['id']!r}: give one another, and the annotations of its people too"
+            )
+    return images
+
+
+def image_of(
+    annotation: dict[str, Any], images: dict[Any, dict[str, Any]], labels: Path
+) -> dict[str, Any]:
+    """The picture that somebody is in.
+
+    Raises
+    ------
+    RtposeError
+        If the labels have none of that number.
+    """
+    number = annotation["image_id"]
+    if number not in images:
+        raise RtposeError(
+            f"{labels}: annotation {annotation.get('id')} is of the image with id {number!r}, "
+            "and there is none; add it, or take the annotation out"
+        )
+    return images[number]
+
+
+def image_size(image: dict[str, Any]) -> tuple[int, int] | None:
+    """Width and height of a picture; None where its labels do not say, or say 0."""
+    width, height = image.get("width"), image.get("height")
+    return (int(width), int(height)) if width and height else None
+
+
+def box_of(annotation: dict[str, Any], labels: Path) -> tuple[float, float, float, float]:
+    """x, y, width and height of somebody's box; all 0 where there is none.
+
+    Raises
+    ------
+    RtposeError
+        If it is no four numbers.
+    """
+    box = annotation.get("bbox") or (0, 0, 0, 0)
+    try:
+        x, y, width, height = map(float, box)
+    except (TypeError, ValueError):
+        raise RtposeError(
+            f"{labels}: annotation {annotation.get('id')} has the bbox {box!r}, expected "
+            "x, y, width and height"
+        ) from None
+    return x, y, width, height
+
+
 def image_source(image: dict[str, Any], labels: Path) -> str:
     """Which set a picture is of: what it says itself, else the name of its labels."""
     return str(image.get("source") or labels.name)
@@ -118,16 +181,32 @@ def own_folder(pictures: Path, labels: Path, names: Iterable[str]) -> str:
 
 def _keypoints(rows: list[dict[str, Any]], key: str, count: int, path: Path) -> NDArray[np.float32]:
     """One key of all annotations, (N, count, 3); zeros where an annotation lacks it."""
-    out = np.zeros((len(rows), count, 3), np.float32)
-    for points, row in zip(out, rows, strict=True):
-        values = row.get(key)
-        if not values:
-            continue
-        if not isinstance(values, list) or len(values) != 3 * count:
-            given = len(values) if isinstance(values, list) else repr(values)
-            raise RtposeError(
-                f"{path}: annotation {row.get('id')} has {given} keypoint numbers, "
-                f"expected 3 for each of {count} names"
-            )
-        points[:] = np.reshape(values, (count, 3))
-    return out
+    each = [keypoints_of(row, key, count, path) for row in rows]
+    return np.array(each, np.float32).reshape(-1, count, 3)
+
+
+def keypoints_of(
+    annotation: dict[str, Any], key: str, count: int, labels: Path
+) -> NDArray[np.float64]:
+    """One key of an annotation, (count, 3); zeros where it lacks it, NaN for null.
+
+    Raises
+    ------
+    RtposeError
+        If there are not three for each, or some are no numbers.
+    """
+    values = annotation.get(key)
+    if not values:
+        return np.zeros((count, 3))
+    if not isinstance(values, list) or len(values) != 3 * count:
+        given = len(values) if isinstance(values, list) else repr(values)
+        raise RtposeError(
+            f"{labels}: annotation {annotation.get('id')} has {given} keypoint numbers, "
+            f"expected 3 for each of {count} names"
+        )
+    try:
+        return np.array(values, np.float64).reshape(count, 3)
+    except (TypeError, ValueError):
+        raise RtposeError(
+            f"{labels}: annotation {annotation.get('id')} has keypoints that are no numbers"
+        ) from None

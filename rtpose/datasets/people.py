@@ -150,7 +150,8 @@ def arrange_people(
         )  # fmt: skip
     kept = np.flatnonzero(seen & boxed)
     if not len(kept):
-        raise RtposeError(f"{labels}: no person with a joint of the skeleton {skeleton.name}")
+        lack = "box" if seen.any() else f"joint of the skeleton {skeleton.name}"
+        raise RtposeError(f"{labels}: no person with a {lack}")
     everybody = People(
         tuple(pictures),
         tuple(sources),

@@ -109,6 +109,12 @@ def test_nobody_to_train_on_is_one_clear_error(damaged: Path):
         told(damaged)
 
 
+def test_labels_none_of_which_can_be_read_are_not_for_lack_of_pictures(tmp_path: Path):
+    (tmp_path / "train.json").write_text("{}")
+    with pytest.raises(RtposeError, match="none of its labels can be read"):
+        told(tmp_path)
+
+
 def test_training_leaves_broken_pictures_out_before_it_begins(
     damaged: Path, caplog: pytest.LogCaptureFixture
 ):

@@ -101,7 +101,16 @@ def test_pictures_may_lie_in_a_folder_named_like_the_labels(tmp_path):
     assert read_labels(labels, tmp_path)[0].path == tmp_path / "train" / "a.webp"
 
 
-@pytest.mark.parametrize("content", [None, b"{", b"{}", b'{"images": [{}], "annotations": []}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        b"{",
+        b"{}",
+        b'{"images": [{}], "annotations": []}',
+        b'{"images": [], "annotations": [null]}',
+    ],
+)
 def test_says_which_labels_are_broken(tmp_path, content):
     path = tmp_path / "labels.json"
     if content is not None:

@@ -33,6 +33,18 @@ def test_truth_is_perfect_and_errors_cost(drawn_people: Path):
     assert average_precision(labels, found(drawn_people, 99.0), BODY21, "drawn")["AP"] == 0
 
 
+def test_numbers_may_be_text_or_null(drawn_people: Path, tmp_path: Path):
+    data = json.loads(gzip.decompress((drawn_people / "val.json.gz").read_bytes()))
+    for annotation in data["annotations"]:
+        annotation["keypoints"] = [str(value) for value in annotation["keypoints"]]
+        annotation["bbox"] = [str(value) for value in annotation["bbox"]]
+    data["annotations"][0]["keypoints"][:3] = [None, None, 0]
+    labels = tmp_path / "val.json"
+    labels.write_text(json.dumps(data))
+    perfect = average_precision(labels, found(drawn_people), BODY21, "drawn")
+    assert perfect["AP"] == pytest.approx(100)
+
+
 def test_who_is_not_found_and_who_is_not_there(drawn_people: Path):
     labels, everybody = drawn_people / "val.json.gz", found(drawn_people)
     half = Found(everybody.pictures[:4], everybody.joints[:4], everybody.scores[:4])

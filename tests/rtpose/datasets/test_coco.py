@@ -1,5 +1,6 @@
 import gzip
 import json
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -85,12 +86,53 @@ def test_teacher_only_people_count_and_empty_ones_do_not(tmp_path: Path):
         ({"images": []}, "not COCO keypoint format"),
         (coco(["nose"], [{"keypoints": [1, 2]}]), "annotation 1 has 2 keypoint numbers"),
         (coco(["nose"], [{"keypoints": 5}]), "annotation 1 has 5 keypoint numbers"),
+        (
+            coco(["nose"], [{"keypoints": ["a", 2, 2]}]),
+            "annotation 1 has keypoints that are no num",
+        ),
         (coco(["tail"], [{"keypoints": [1, 2, 2]}]), "no person with a joint of the skeleton"),
+        (coco(["nose"], [{"keypoints": [1, 2, 2], "bbox": None}]), "no person with a box"),
+        (
+            coco(["nose"], [{"keypoints": [1, 2, 2], "bbox": [1]}]),
+            r"annotation 1 has the bbox \[1\]",
+        ),
+        (coco(["nose"], [{"keypoints": [1, 2, 2], "image_id": "7"}]), "the image with id '7'"),
     ],
 )
 def test_bad_files(tmp_path: Path, data: object, message: str):
     with pytest.raises(RtposeError, match=message):
         read_coco(write(tmp_path / "a.json", data), BODY21)
+
+
+def test_numbers_may_be_text_null_or_missing(tmp_path: Path):
+    people = [
+        {"keypoints": ["1.5", "2", "2", None, None, 0], "bbox": ["10", "20", "30.5", "40"]},
+        {"keypoints": [1, 2, 2, None, None, 2]},
+        {"keypoints": [1, 2, 2, 3, 4, 2], "bbox": None},
+    ]
+    data = coco(["nose", "left_eye"], people)  # type: ignore[arg-type]
+    data["images"][0] |= {"width": None, "height": 0}  # type: ignore[index]
+    del data["annotations"][2]["bbox"]  # type: ignore[index]
+    path = write(tmp_path / "a.json", data)
+    found = read_coco(path, COCO17)
+    assert found.boxes.tolist() == [[10, 20, 40.5, 60], [10, 20, 40, 60]]
+    assert found.labelled[:, :2].tolist() == [[True, False]] * 2
+    assert found.joints[0, 0].tolist() == [1.5, 2]
+    assert found.labelled_size(0) is None
+    (picture,) = read_labels(path, tmp_path)
+    assert picture.boxes.tolist() == found.boxes.tolist() and picture.size is None
+
+
+def test_two_pictures_of_one_id_are_refused(tmp_path: Path):
+    # two exports put together as they are: the first one's people lay in the second one's pictures
+    data = coco(["nose"], [{"keypoints": [1, 2, 2]}])
+    data["images"] *= 2  # type: ignore[operator]
+    path = write(tmp_path / "a.json", data)
+    assert len(read_coco(path, BODY21)) == len(read_labels(path, tmp_path)) == 1
+    data["images"][1] = {"id": 7, "file_name": "b.jpg"}  # type: ignore[index]
+    for read in (partial(read_coco, skeleton=BODY21), partial(read_labels, pictures=tmp_path)):
+        with pytest.raises(RtposeError, match=r"a\.jpg and b\.jpg have the same id 7"):
+            read(write(path, data))  # type: ignore[operator]
 
 
 def test_missing_and_damaged(tmp_path: Path):
