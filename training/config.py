@@ -145,6 +145,15 @@ class TrainConfig:
     data: DataConfig = DataConfig()
 
 
+class _Loader(yaml.SafeLoader):
+    """Also takes 1e-3 for a number, as YAML 1.2 and Python do; PyYAML wants 1.0e-3."""
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+$"), list("-+0123456789")
+)
+
+
 def read_config(path: Path) -> TrainConfig:
     """Read a YAML file into a `TrainConfig`.
 
@@ -155,7 +164,7 @@ def read_config(path: Path) -> TrainConfig:
         missing, of the wrong type or out of range.
     """
     try:
-        mapping = yaml.safe_load(path.read_text())
+        mapping = yaml.load(path.read_text(), _Loader)
     except FileNotFoundError:
         raise RtposeError(f"{path}: no such config file") from None
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:

@@ -104,6 +104,16 @@ def test_written_and_read_again(path: Path, tmp_path: Path):
     assert read_config(tmp_path / "config.yaml") == config
 
 
+def test_numbers_may_have_an_exponent_and_no_point(tmp_path: Path):
+    text = yaml.safe_dump(GOOD) + "sigma: 1e-2\noptimiser: {rate: 5E-3, weight_decay: 1.5e+1}\n"
+    (tmp_path / "x.yaml").write_text(text)
+    config = read_config(tmp_path / "x.yaml")
+    assert (config.sigma, config.optimiser.rate, config.optimiser.weight_decay) == (0.01, 0.005, 15)
+    (tmp_path / "x.yaml").write_text(text.replace("1e-2", "'1e-2'"))
+    with pytest.raises(RtposeError, match="sigma: must be a valid number, not '1e-2'"):
+        read_config(tmp_path / "x.yaml")
+
+
 def test_the_first_difference_is_named():
     config = parse(GOOD, "here")
     longer = parse(GOOD | {"phases": [{"size": 128, "images": 20}], "seed": 1}, "here")
