@@ -27,6 +27,10 @@ _FROM_ONE = {".h5": 1, ".hdf5": 1, ".mat": 1, ".json": 0}
 _SUSPICIOUS = 20.0
 """Points by which another order of joints must score higher to be called a mistake."""
 
+_ENOUGH = 10
+"""People of whom that can be said: among two or three, poor predictions lie nearer to other joints
+by chance, or because somebody's left and right were taken for each other."""
+
 
 def read_predictions(
     path: Path, people: People, skeleton: Skeleton, first_pixel: int | None = None
@@ -118,6 +122,8 @@ def _check_order(path: Path, points: FloatArray, people: People, skeleton: Skele
     RtposeError
         With the names that fit.
     """
+    if len(people) < _ENOUGH:
+        return
     rates = _rates_of_pairs(points, people)
     labelled = np.flatnonzero(people.labelled.any(0))
     rates = rates[:, labelled]

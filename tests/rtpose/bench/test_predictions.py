@@ -80,6 +80,14 @@ def test_bad_predictions_in_the_right_order_are_only_bad(people: People, tmp_pat
     assert score(scored, LSP14)[0].means.a16 < 50
 
 
+def test_of_two_people_no_order_can_be_told(people: People, tmp_path: Path):
+    # somebody seen from behind, left and right taken for each other: wrong, but to be scored
+    two = people.take(np.arange(2))
+    joints = two.joints[:, LSP14.flip]
+    scored = read_predictions(write(tmp_path / "a.json", joints), two, LSP14)
+    np.testing.assert_allclose(scored.joints[..., :2], joints, atol=1e-4)
+
+
 def test_files_that_hold_no_predictions(people: People, tmp_path: Path):
     for name, content, message in (
         ("a.txt", "", "predictions are read from .h5"),
