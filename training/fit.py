@@ -194,6 +194,8 @@ def fit(
             report,
             interrupted,
         )
+    if scores:  # the last ones come after the last report
+        draw_curves(folder, folder.path / "curves.png")
     if processes.first and not folder.best.exists():
         log.warning(
             "stopped before the first evaluation: there is no %s yet; --resume goes on",

@@ -14,7 +14,7 @@ from rtpose.network import Architecture, DCHourglass
 from rtpose.skeleton import BODY21
 from training.config import DataConfig, parse
 from training.fit import check_sources, fit, measured_sources
-from training.run import RunFolder
+from training.run import RunFolder, read_rows
 
 
 @pytest.fixture()
@@ -79,6 +79,23 @@ def test_weights_that_nothing_better_came_of_are_kept_and_that_is_said(
     kept = load_checkpoint(folder.best).network.state_dict()
     for name, tensor in start.network.state_dict().items():
         torch.testing.assert_close(kept[name], tensor, atol=1e-3, rtol=1e-3)
+
+
+def test_curves_show_the_last_scores_too(
+    drawn_people: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    drawn: list[list[str]] = []
+    monkeypatch.setattr(
+        "training.fit.draw_curves",
+        lambda run, out: drawn.append([row["step"] for row in read_rows(run.scores)]),
+    )
+    settings = {
+        "network": {"stacks": 1, "channels": 8, "depth": 2},
+        "batch": 4,
+        "phases": [{"size": 64, "images": 8}],
+    }
+    fit(parse(settings, "short"), drawn_people, RunFolder(tmp_path / "run"), False)
+    assert drawn[-1] == ["2"]
 
 
 def test_numbers_beyond_half_precision_are_kept(
