@@ -21,7 +21,7 @@ from rtpose.engines.parity import Parity, compare, real_crops
 from rtpose.errors import RtposeError
 from rtpose.geometry import CROP_MARGIN
 from rtpose.heatmaps import HeatmapNetwork
-from rtpose.offline import import_openvino
+from rtpose.openvino_model import compile_for_cpu, read_model, save_model, trace
 
 _BESIDE_WEIGHTS = 5_000_000
 """Bytes that a file may have beside them, by far."""
@@ -152,19 +152,14 @@ def _read_onnx(path: Path) -> Callable[[Tensor], Tensor]:
 
 
 def _write_openvino(network: HeatmapNetwork, example: Tensor, path: Path, about: str) -> None:
-    ov = import_openvino()
-    traced = torch.jit.trace(network, example, check_trace=False)  # type: ignore[no-untyped-call]
-    model = ov.convert_model(traced, example_input=example)
-    model.reshape([-1, *example.shape[1:]])
+    model = trace(network, example, (-1, *example.shape[1:]))
     model.inputs[0].get_tensor().set_names({_INPUT})
     model.outputs[0].get_tensor().set_names({_OUTPUT})
     model.set_rt_info(about, [_ABOUT])
-    ov.save_model(model, path, compress_to_fp16=False)
+    save_model(model, path)
 
 
 def _read_openvino(path: Path) -> Callable[[Tensor], Tensor]:
-    from rtpose.openvino_model import compile_for_cpu, read_model
-
     request = compile_for_cpu(read_model(path), "fp32")
     return lambda crops: torch.from_numpy(np.array(request.infer([crops.numpy()])[0]))
 

@@ -71,9 +71,10 @@ def convert(network: nn.Module, example: Tensor, shape: Sequence[int]) -> Any:
     }
     model = _read_kept(key)
     if model is None:
-        traced = _trace(network, example, shape, key)
+        made = trace(network, example, shape)
+        keep("openvino", key, lambda folder: save_model(made, folder / _GRAPH))
         # read back, as what was written rounds a little otherwise: all starts shall answer alike
-        model = _read_kept(key) or traced
+        model = _read_kept(key) or made
     model.set_rt_info(json.dumps(key), _MADE_FROM)
     return model
 
@@ -82,9 +83,8 @@ def _read_kept(key: Mapping[str, str]) -> Any | None:
     return read_as("openvino", key, lambda kept: _core().read_model(kept[_GRAPH], kept[_WEIGHTS]))
 
 
-def _trace(
-    network: nn.Module, example: Tensor, shape: Sequence[int], key: Mapping[str, str]
-) -> Any:
+def trace(network: nn.Module, example: Tensor, shape: Sequence[int]) -> Any:
+    """What `convert` gives, made anew."""
     ov = import_openvino()
     with warnings.catch_warnings(), torch.inference_mode():
         # torch calls tracing deprecated, yet its successor takes twice as long here and fixes
@@ -95,12 +95,12 @@ def _trace(
         with redirect_stdout(io.StringIO()):  # it takes a --verbose that is ours for its own
             model = ov.convert_model(traced, example_input=example)
     model.reshape(list(shape))
-    keep(
-        "openvino",
-        key,
-        lambda made: ov.save_model(model, made / _GRAPH, compress_to_fp16=False),
-    )
     return model
+
+
+def save_model(model: Any, path: Path) -> None:
+    """Write a graph, ``.xml`` with its weights in a ``.bin`` beside it, in full precision."""
+    import_openvino().save_model(model, path, compress_to_fp16=False)
 
 
 def read_model(path: Path) -> Any:
