@@ -56,7 +56,7 @@ def fit(
     teachers_share: float = 0.5,
     processes: Processes = ALONE,
     minutes: float = math.inf,
-) -> dict[str, float]:
+) -> None:
     """Train, and keep in the run folder all that tells how it went.
 
     The folder gets config.yaml, metrics.csv, scores.csv, a TensorBoard log, curves.png,
@@ -82,11 +82,6 @@ def fit(
         Of several, the first alone writes.
     minutes : float
         Stop after so long; resume to go on.
-
-    Returns
-    -------
-    dict
-        The last scores on the validation people.
 
     Raises
     ------
@@ -180,7 +175,7 @@ def fit(
 
         pace = Pace(stop_s=minutes * 60)
         interrupted = stack.enter_context(noted_interrupt())
-        scores = train(
+        train(
             config,
             store,
             folder,
@@ -208,7 +203,6 @@ def fit(
         )
     if interrupted():
         raise KeyboardInterrupt  # after all was saved; who called must not go on
-    return scores
 
 
 def fingerprint(*people: People) -> str:
