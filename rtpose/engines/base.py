@@ -26,14 +26,10 @@ class Engine(Protocol):
         Side of the crops in pixels.
     """
 
-    @property
-    def name(self) -> str: ...  # noqa: D102
-    @property
-    def device(self) -> str: ...  # noqa: D102
-    @property
-    def precision(self) -> str: ...  # noqa: D102
-    @property
-    def input_size(self) -> int: ...  # noqa: D102
+    name: str
+    device: str
+    precision: str
+    input_size: int
 
     def __call__(self, crops: Tensor) -> Tensor:
         """(N, 3, S, S) uint8 RGB crops to (N, K, S/4, S/4) float32 heatmaps; N may be 0.
