@@ -328,7 +328,7 @@ def score(
         part = scored.of_source(source)
         people = part.people
         lengths = torso_reference(people.joints, people.labelled, skeleton, ends=torso)
-        limbs = _only(people.labelled, skeleton, LIMB_JOINTS)
+        limbs = _limbs(people.labelled, skeleton)
         measures = [
             (f"PCK@{TORSO_THRESHOLD}, 12 joints", limbs, lengths, TORSO_THRESHOLD),
             (f"PCK@{TORSO_THRESHOLD}, all joints", people.labelled, lengths, TORSO_THRESHOLD),
@@ -387,7 +387,7 @@ def _row(source: str, measure: str, curve: tuple[Pck, ...], skeleton: Skeleton) 
 
 def torso_pck(scored: Scored, skeleton: Skeleton) -> Pck:
     """PCK@0.2 of `LIMB_JOINTS`, in torso lengths, people without a torso left out."""
-    truth, labelled = scored.people.joints, _only(scored.people.labelled, skeleton, LIMB_JOINTS)
+    truth, labelled = scored.people.joints, _limbs(scored.people.labelled, skeleton)
     reference = torso_reference(truth, scored.people.labelled, skeleton)
     return pck(scored.joints[..., :2], truth, labelled, reference, TORSO_THRESHOLD)
 
@@ -409,11 +409,8 @@ def _head_sizes(people: People, skeleton: Skeleton) -> NDArray[Any]:
     return head_segment_reference(people.joints, people.labelled, skeleton)
 
 
-def _only(
-    labelled: NDArray[np.bool_], skeleton: Skeleton, joints: tuple[str, ...]
-) -> NDArray[np.bool_]:
-    keep = np.isin(skeleton.joints, joints)
-    return labelled & keep
+def _limbs(labelled: NDArray[np.bool_], skeleton: Skeleton) -> NDArray[np.bool_]:
+    return labelled & np.isin(skeleton.joints, LIMB_JOINTS)
 
 
 def no_detector(image: Picture) -> Detections:
