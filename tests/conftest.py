@@ -1,7 +1,6 @@
 """Small real inputs that many tests share."""
 
 import gzip
-import importlib.util
 import json
 import os
 from pathlib import Path
@@ -14,6 +13,7 @@ from hypothesis import settings
 
 from rtpose.checkpoint import Checkpoint
 from rtpose.network import Architecture, DCHourglass
+from rtpose.photographs import read_photograph
 from rtpose.pose import Image
 from rtpose.skeleton import BODY21
 
@@ -41,12 +41,7 @@ def shared() -> Path:
 @pytest.fixture(scope="session")
 def bus() -> Image:
     """A photograph of four people at a bus, which the ultralytics wheel carries."""
-    spec = importlib.util.find_spec("ultralytics")
-    assert spec is not None and spec.submodule_search_locations is not None
-    path = Path(spec.submodule_search_locations[0]) / "assets" / "bus.jpg"
-    image = cv2.imread(str(path))
-    assert image is not None, path
-    return image.astype(np.uint8)
+    return read_photograph("bus.jpg")
 
 
 @pytest.fixture(scope="session")
