@@ -106,10 +106,8 @@ def read_arrays(path: Path) -> dict[str, Any]:
         If it is missing or damaged, or h5py is not installed.
     """
     if path.suffix.lower() != ".mat":
-        import h5py
-
-        with _hdf5(path) as file:
-            return {k: np.asarray(v) for k, v in file.items() if isinstance(v, h5py.Dataset)}
+        with _hdf5(path) as file:  # groups, which may stand beside data sets, have no shape
+            return {k: np.asarray(v) for k, v in file.items() if hasattr(v, "shape")}
     from scipy.io import loadmat
 
     with _readable(path, "a MATLAB file"):

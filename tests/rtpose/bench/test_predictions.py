@@ -1,4 +1,5 @@
 import json
+import sys
 from pathlib import Path
 
 import h5py
@@ -102,6 +103,15 @@ def test_files_that_hold_no_predictions(people: People, tmp_path: Path):
             read_predictions(tmp_path / name, people, LSP14)
     with pytest.raises(RtposeError, match="no such file"):
         read_predictions(tmp_path / "gone.h5", people, LSP14)
+
+
+def test_without_h5py_it_is_said_what_to_install(
+    people: People, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    path = write(tmp_path / "a.h5", people.joints)
+    monkeypatch.setitem(sys.modules, "h5py", None)
+    with pytest.raises(RtposeError, match="needs h5py; run: pip install h5py"):
+        read_predictions(path, people, LSP14)
 
 
 def test_damaged_predictions_end_in_one_line(people: People, tmp_path: Path):
