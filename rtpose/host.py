@@ -25,8 +25,6 @@ def system_text(path: Path) -> str:
 
 def processor() -> str:
     """Name of the processor, as well as the system knows it."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return next((s.split(":")[1].strip() for s in lines if s.startswith("model name")), "unknown")
+    lines = system_text(Path("/proc/cpuinfo")).splitlines()
+    names = (line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor() or platform.machine())
