@@ -99,6 +99,10 @@ class AugmentConfig:
     bystander: float = 0.0
 
 
+STILL = AugmentConfig(**{spec.name: 0.0 for spec in dataclasses.fields(AugmentConfig)})
+"""Nothing is changed."""
+
+
 @dataclass(frozen=True, config=_CHECKED)
 class DataConfig:
     """How often each source is drawn, and how far labels are trusted.

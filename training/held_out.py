@@ -12,21 +12,9 @@ from rtpose.network import DCHourglass
 from rtpose.skeleton import Skeleton
 from training.augment import augment
 from training.batches import crops_reader
-from training.config import AugmentConfig, TrainConfig
+from training.config import STILL, TrainConfig
 from training.losses import supervised_loss, target_maps
 from training.store import Store
-
-_STILL = AugmentConfig(
-    scale=0,
-    rotation_deg=0,
-    upside_down=0,
-    shift=0,
-    flip=0,
-    colour=0,
-    grey=0,
-    occlusion=0,
-    half_body=0,
-)
 
 _AT_ONCE = 100
 """People in a batch."""
@@ -62,7 +50,7 @@ def stack_losses(
         )
         still = torch.Generator(device)  # nothing hangs on it
         pictures, joints, weights, absent = augment(
-            crops_of(rows), joints, weights, flip, size, _STILL, still
+            crops_of(rows), joints, weights, flip, size, STILL, still
         )
         stacks = network.every_stack(pictures.contiguous(memory_format=torch.channels_last))
         targets = target_maps(joints, absent, stacks[0].shape[-1], config.sigma, config.loss)

@@ -7,15 +7,11 @@ from hypothesis import strategies as st
 from rtpose.geometry import CROP_MARGIN
 from rtpose.skeleton import BODY21
 from training.augment import augment, warp
-from training.config import AugmentConfig
+from training.config import STILL, AugmentConfig
 from training.store import STORE_MARGIN, STORE_SIDE
 
 SIZE = 128
 FLIP = torch.tensor(BODY21.flip)
-STILL = AugmentConfig(
-    scale=0, rotation_deg=0, upside_down=0, shift=0, flip=0, colour=0, grey=0, occlusion=0,
-    half_body=0,
-)  # fmt: skip
 
 
 def dots(seed: int, count: int = 3) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:

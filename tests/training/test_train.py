@@ -15,7 +15,7 @@ from rtpose.errors import RtposeError
 from rtpose.network import Architecture, DCHourglass
 from rtpose.skeleton import BODY21
 from training.batches import crops_reader, stream_batches
-from training.config import AugmentConfig, TrainConfig, parse
+from training.config import STILL, TrainConfig, parse
 from training.run import RunFolder
 from training.store import Store, open_store
 from training.teacher import Teachers
@@ -295,10 +295,6 @@ def test_phases():
 
 def test_overfits_eight_pictures(drawn_people: Path, store: Store, tmp_path: Path):
     """Data, augmentation, targets, loss, loop, decode and metric must all agree for this."""
-    still = AugmentConfig(
-        scale=0, rotation_deg=0, upside_down=0, shift=0, flip=0, colour=0, grey=0, occlusion=0,
-        half_body=0,
-    )  # fmt: skip
     config = parse(
         {
             "network": {"stacks": 2, "channels": 32, "depth": 2},
@@ -308,7 +304,7 @@ def test_overfits_eight_pictures(drawn_people: Path, store: Store, tmp_path: Pat
         },
         "overfit",
     )
-    config = TrainConfig(**(config.__dict__ | {"augment": still}))
+    config = TrainConfig(**(config.__dict__ | {"augment": STILL}))
     network, _ = run_training(config, store, tmp_path)
     people = read_coco(drawn_people / "train.json.gz", BODY21)
     engine = EagerEngine(Checkpoint(network, BODY21, 96))
