@@ -17,7 +17,8 @@ import typer
 from torch import Tensor
 
 from benchmarks.record import keep
-from rtpose.bench.accuracy import Scored, by_picture, no_detector, torso_pck
+from rtpose.bench.accuracy import Scored, torso_pck
+from rtpose.bench.inference import by_picture, no_detector
 from rtpose.checkpoint import load_checkpoint
 from rtpose.datasets.find import find_dataset
 from rtpose.datasets.people import People

@@ -17,7 +17,8 @@ import numpy as np
 import typer
 
 from benchmarks.record import keep
-from rtpose.bench.accuracy import Scored, by_picture, no_detector
+from rtpose.bench.accuracy import Scored
+from rtpose.bench.inference import by_picture, no_detector
 from rtpose.checkpoint import load_checkpoint
 from rtpose.claims import rivals_apart, settle_claims
 from rtpose.commands.options import Settings

@@ -20,7 +20,7 @@ import typer
 
 from benchmarks.identity import Clip, Found, look, replay
 from benchmarks.record import keep
-from rtpose.bench.accuracy import by_picture
+from rtpose.bench.inference import by_picture
 from rtpose.datasets.find import find_dataset
 from rtpose.estimator import Estimator, load_estimator
 from rtpose.media.sources import VideoFile
@@ -88,9 +88,9 @@ def main(
         "# Ids through cuts",
         "",
         f"Made by `python -m benchmarks.cuts` on {datetime.date.today()}. Films of two "
-        f"photographs each, {LONG} frames at {FPS} a second, {SIDE} x {SIDE} pixels about their middles, where "
-        "somebody is nearly always: as hard as cuts can be. Of Buffy, a film, some pairs are of one "
-        "scene, or of one person in the same clothes.",
+        f"photographs each, {LONG} frames at {FPS} a second, {SIDE} x {SIDE} pixels about their "
+        "middles, where somebody is nearly always: as hard as cuts can be. Of Buffy, a film, some "
+        "pairs are of one scene, or of one person in the same clothes.",
         "",
         "| photographs | tracker | cuts | an id goes on | nobody has an id in the end |",
         "|---" * 5 + "|",

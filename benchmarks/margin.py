@@ -16,7 +16,8 @@ import numpy as np
 import typer
 
 from benchmarks.record import keep
-from rtpose.bench.accuracy import by_picture, match_boxes, predict, torso_pck
+from rtpose.bench.accuracy import torso_pck
+from rtpose.bench.inference import by_picture, match_boxes, predict
 from rtpose.checkpoint import load_checkpoint
 from rtpose.datasets.find import find_dataset
 from rtpose.datasets.people import People

@@ -14,8 +14,9 @@ from rich.console import Console
 from rich.markdown import Markdown
 from rich.table import Table
 
-from rtpose.bench.accuracy import check_measurable, predict, score
+from rtpose.bench.accuracy import check_measurable, score
 from rtpose.bench.evaluation import Split
+from rtpose.bench.inference import predict
 from rtpose.bench.report import score_tables
 from rtpose.checkpoint import RAW_SCORES, load_checkpoint, save_checkpoint
 from rtpose.commands.terminal import run_in_one_line

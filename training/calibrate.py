@@ -8,7 +8,8 @@ from pathlib import Path
 
 import torch
 
-from rtpose.bench.accuracy import TORSO_THRESHOLD, Scored, predict
+from rtpose.bench.accuracy import TORSO_THRESHOLD, Scored
+from rtpose.bench.inference import predict
 from rtpose.checkpoint import RAW_SCORES, Calibration, load_checkpoint, save_checkpoint
 from rtpose.datasets.find import find_dataset
 from rtpose.engines.eager import EagerEngine

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from rtpose.bench.accuracy import Scored, head_pck, predict, torso_pck
+from rtpose.bench.accuracy import Scored, head_pck, torso_pck
+from rtpose.bench.inference import predict
 from rtpose.checkpoint import Checkpoint, load_checkpoint
 from rtpose.datasets.find import find_dataset
 from rtpose.engines.eager import EagerEngine

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import torch
 
-from rtpose.bench.accuracy import as_labelled, predict, torso_pck
+from rtpose.bench.accuracy import as_labelled, torso_pck
+from rtpose.bench.inference import predict
 from rtpose.checkpoint import RAW_SCORES, Checkpoint, load_checkpoint, save_checkpoint
 from rtpose.datasets.find import find_dataset
 from rtpose.datasets.people import People, count_sources
@@ -189,7 +190,7 @@ def fit(
             report,
             interrupted,
         )
-    if scores:  # the last ones come after the last report
+    if processes.first and folder.metrics.exists():  # the last scores come after the last report
         draw_curves(folder, folder.path / "curves.png")
     if processes.first and not folder.best.exists():
         log.warning(

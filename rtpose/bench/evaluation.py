@@ -9,16 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rtpose.bench.accuracy import (
-    Found,
-    Score,
-    Scored,
-    Variant,
-    check_measurable,
-    predict_found,
-    predict_variants,
-    score,
-)
+from rtpose.bench.accuracy import Score, Scored, check_measurable, score
+from rtpose.bench.inference import Found, Variant, predict_found, predict_variants
 from rtpose.bench.oks import average_precision, check_pycocotools
 from rtpose.bench.predictions import read_predictions
 from rtpose.datasets.coco import image_source, read_coco

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from rtpose.bench.accuracy import Found
+from rtpose.bench.inference import Found
 from rtpose.datasets.coco import box_of, image_source, keypoint_annotations, keypoints_of
 from rtpose.datasets.labels import read_json
 from rtpose.errors import RtposeError

@@ -10,8 +10,9 @@ from typing import Any
 from rich.console import RenderableType
 from rich.table import Column, Table
 
-from rtpose.bench.accuracy import VARIANTS, Score, Variant
+from rtpose.bench.accuracy import Score
 from rtpose.bench.evaluation import Accuracy
+from rtpose.bench.inference import VARIANTS, Variant
 from rtpose.bench.measured import NOISY, Measured, Percentiles
 from rtpose.bench.speed import Speed
 from rtpose.metrics import COLUMNS

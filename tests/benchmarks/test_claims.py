@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks.claims import compare, log_loss, nearest_rival, of_several, row
-from rtpose.bench.accuracy import no_detector
+from rtpose.bench.inference import no_detector
 from rtpose.checkpoint import load_checkpoint
 from rtpose.datasets.people import People
 from rtpose.engines.eager import EagerEngine

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from rtpose.bench.accuracy import no_detector
+from rtpose.bench.inference import no_detector
 from rtpose.checkpoint import load_checkpoint
 from rtpose.engines.eager import EagerEngine
 from rtpose.estimator import Estimator, load_estimator

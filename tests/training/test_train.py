@@ -7,7 +7,8 @@ import torch
 from torch import Tensor
 
 import training.train
-from rtpose.bench.accuracy import head_pck, predict, torso_pck
+from rtpose.bench.accuracy import head_pck, torso_pck
+from rtpose.bench.inference import predict
 from rtpose.checkpoint import Checkpoint
 from rtpose.datasets.coco import read_coco
 from rtpose.engines.eager import EagerEngine

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rtpose.bench.accuracy import Found, predict_found
 from rtpose.bench.evaluation import find_split, unlabelled_pictures
+from rtpose.bench.inference import Found, predict_found
 from rtpose.bench.oks import average_precision
 from rtpose.checkpoint import Checkpoint
 from rtpose.datasets.coco import read_coco

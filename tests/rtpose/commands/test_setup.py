@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from rtpose.bench.accuracy import no_detector
+from rtpose.bench.inference import no_detector
 from rtpose.commands import setup
 from rtpose.commands.options import Settings
 from rtpose.commands.setup import set_up
