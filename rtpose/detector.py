@@ -50,7 +50,7 @@ class Detector(Protocol):
     size: int
 
     def __call__(
-        self, image: Picture, *, confidence: float | None = None, overlap: float | None = None
+        self, image: Picture, *, confidence: float | None = None, overlap: float = OVERLAP
     ) -> Detections:
         """Find the people in one picture.
 
@@ -60,8 +60,8 @@ class Detector(Protocol):
             On the host or on the detector's device.
         confidence : float, optional
             Least score; None is the detector's own.
-        overlap : float, optional
-            Intersection over union above which two boxes are one person; None is `OVERLAP`.
+        overlap : float
+            Intersection over union above which two boxes are one person.
         """
         ...
 
@@ -179,11 +179,10 @@ class PersonDetector(Detector):
         self.confidence = confidence
 
     def __call__(
-        self, image: Picture, *, confidence: float | None = None, overlap: float | None = None
+        self, image: Picture, *, confidence: float | None = None, overlap: float = OVERLAP
     ) -> Detections:
         """See `Detector`."""
         confidence = self.confidence if confidence is None else confidence
-        overlap = OVERLAP if overlap is None else overlap
         height, width = image.shape[:2]
         plan = plan_letterbox(height, width, self.size)
         with torch.inference_mode(), own_stream(self.device):
@@ -212,14 +211,14 @@ class UltralyticsDetector(Detector):
         self.confidence = 0.25 if confidence is None else confidence  # ultralytics' own
 
     def __call__(
-        self, image: Picture, *, confidence: float | None = None, overlap: float | None = None
+        self, image: Picture, *, confidence: float | None = None, overlap: float = OVERLAP
     ) -> Detections:
         """See `Detector`."""
         found = self._model.predict(
             image.cpu().numpy() if isinstance(image, Tensor) else image,
             imgsz=self.size,
             conf=self.confidence if confidence is None else confidence,
-            iou=OVERLAP if overlap is None else overlap,
+            iou=overlap,
             classes=self._classes,
             max_det=LIMIT,
             # not its name: of cuda:1 older ultralytics makes CUDA_VISIBLE_DEVICES=1 and cuda:0,
