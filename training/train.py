@@ -98,8 +98,9 @@ def network_shape(config: TrainConfig) -> tuple[Architecture, Skeleton]:
         shape = Architecture(n.stacks, n.channels, len(skeleton), n.connect, n.depth)
     except ValueError as error:
         raise RtposeError(f"the config's network: {error}") from error
+    step = STRIDE * 2**shape.depth
     for phase in config.phases:
-        if phase.size < 1 or phase.size % (step := STRIDE * 2**shape.depth):
+        if phase.size % step:
             raise RtposeError(f"the config's phases: size {phase.size} is no multiple of {step}")
     return shape, skeleton
 
