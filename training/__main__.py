@@ -197,7 +197,7 @@ def evaluate(
     data: DataOption,
     split: Annotated[str, typer.Option(help="Which of the data set's splits.")] = "val",
     flip_test: Annotated[bool, typer.Option(help="Average with the mirror image.")] = True,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    device: DeviceOption = "cpu",
 ) -> None:
     """Score a network on labelled people in their given boxes."""
     device = select_device(device)
