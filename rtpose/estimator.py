@@ -141,7 +141,7 @@ def load_estimator(
     engine : str
         ``auto`` or one of `rtpose.engines.available.ENGINES`.
     detector : str, optional
-        A model file that ultralytics reads; None is the shipped person detector.
+        A file of ours or one that ultralytics reads; None is the shipped person detector.
     detect_size : int, optional
         Longer side, in pixels, at which people are looked for; see `load_detector`.
     confidence : float, optional
