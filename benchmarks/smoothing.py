@@ -138,7 +138,7 @@ def real_jitter(path: Path) -> str:
     """
     lines = [json.loads(line) for line in path.read_text().splitlines()]
     smoother = Smoother()
-    tracks: dict[int, list[tuple[int, FloatArray, FloatArray]]] = {}
+    tracks: dict[int, list[tuple[int, NDArray[np.float32], NDArray[np.float32], float]]] = {}
     for line in lines:
         people = tuple(
             Pose(
@@ -151,20 +151,16 @@ def real_jitter(path: Path) -> str:
         )
         for given, smoothed in zip(people, smoother.update(people, line["time_s"]), strict=True):
             size = float(np.sqrt(np.prod(given.box[2:] - given.box[:2])))
-            pair = np.stack([given.joints[:, :2], smoothed.joints[:, :2]]) / size
-            tracks.setdefault(given.id or 0, []).append(
-                (
-                    int(line["frame"]),
-                    np.asarray(pair * size, np.float32),
-                    np.append(given.joints[:, 2], size).astype(np.float32),
-                )
-            )
+            both = np.stack([given.joints[:, :2], smoothed.joints[:, :2]])
+            seen = line["frame"], both, given.joints[:, 2], size
+            tracks.setdefault(given.id or 0, []).append(seen)
     scores, bends = [], []
     for track in tracks.values():
-        for (i, a, _), (_, b, middle), (k, c, _) in zip(track, track[1:], track[2:], strict=False):
+        for before, now, after in zip(track, track[1:], track[2:], strict=False):
+            (i, a, *_), (_, b, sure, size), (k, c, *_) = before, now, after
             if k - i == 2:
-                bends.append(((a - 2 * b + c) / middle[-1]) ** 2 / 6)
-                scores.append(middle[:-1])
+                bends.append(((a - 2 * b + c) / size) ** 2 / 6)
+                scores.append(sure)
     bend, score = np.stack(bends, axis=1).mean(-1), np.stack(scores)
     levels = [0.0, 0.3, 0.5, 0.7, 0.85, 1.01]
     rows = ["| score | joints | raw | smoothed |", "|---|---|---|---|"]
