@@ -97,7 +97,8 @@ def read_entry(kind: str, key: Mapping[str, str]) -> dict[str, bytes] | None:
     Damaged or foreign ones are removed, and said.
     """
     folder = _folder(kind, key)
-    # asked first: what another program finishes from here on is whole, whatever we read before
+    # asked before anything is read: an entry that another program finishes only now is whole, and
+    # must not be removed for what we did not find of it
     was_there = folder.is_dir()
     about = _about(folder)
     if about is None:

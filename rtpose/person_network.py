@@ -208,7 +208,7 @@ def _compare(exact: Predict, other: Predict, device: str = "cpu") -> Agreement:
     """Ask both about photographs of people."""
     found: tuple[list[Detections], list[Detections]] = [], []
     finite = True
-    # lower than where people must be found by both, by what their scores may differ
+    # who scores SURE with one may score so much lower with the other, and is found all the same
     least = same_people.SURE - same_people.MOST_APART
     for image, _ in photographed_people():
         height, width = image.shape[:2]

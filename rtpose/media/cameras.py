@@ -49,11 +49,11 @@ class Waiting:
 class Camera:
     """The newest frame of a live source, now and for as long as it is there.
 
-    Frames carry the moment their picture was got, in seconds from opening the camera and by the
-    machine's clock, which may be set meanwhile; where it is a file, which waits until somebody asks
-    for frames, from then on. They count all pictures got: numbers missing
-    between two frames are those that nobody had time for. A lost camera is opened again; its
-    pictures may then have another size.
+    Frames carry the moment their picture was got, by the machine's clock, which may be set
+    meanwhile, and in seconds since the camera was opened; in a file, which waits until somebody
+    asks for frames, since that was. Their numbers count all pictures got: those missing between two
+    frames nobody had time for. A lost camera is opened again; its pictures may then have another
+    size.
 
     Parameters
     ----------

@@ -17,8 +17,9 @@ class Pace:
     Parameters
     ----------
     patience_s : float
-        Who is later than this has missed nothing, and goes on from here at the same pace instead.
-        Infinite for what is live, which would stay as much older for ever.
+        Who is later than this does not catch up, but goes on from here at the same pace: of a
+        stored picture nothing is missed. Infinite for what is live, which would stay that much
+        older for ever.
     gap_s : float
         Longest gap in the times that is waited for.
     """

@@ -25,8 +25,8 @@ where a browser that records names no rate, or MPEG's 90000. As a rate, H.264 of
 declared to need more than the decoders of phones and browsers have."""
 
 _SQUARE_ENOUGH = Fraction(2, 100)
-"""What pixels' sides may differ by: programs that scale note what they rounded a size by. The
-narrowest of camcorders and DVDs differ by 6 in 100."""
+"""Pixels whose sides differ by less are square: programs that scale a picture round its size, and
+say so by such pixels. Those of camcorders and DVDs differ by 6 in 100 at least."""
 
 _ODDEST_PIXEL = 4
 """Sides of a pixel differ at most by so much; what says more is mistaken."""
