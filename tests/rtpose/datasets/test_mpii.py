@@ -14,7 +14,6 @@ from rtpose.datasets.mpii import read_mpii
 from rtpose.datasets.people import People
 from rtpose.errors import RtposeError
 from rtpose.geometry import crop_squares, to_frame
-from rtpose.metrics import columns, means, pck
 from rtpose.skeleton import BODY21, MPII16
 
 
@@ -55,23 +54,6 @@ def test_the_validation_people_are_newells(mpii: Path, val: People):
     # scores are measured against takes the picture's edge
     apart = np.abs(val.joints + 1 - parts).max(axis=-1)[val.labelled]
     assert (apart >= 1).sum() == 13
-
-
-def test_newells_predictions_get_their_known_scores(mpii: Path, val: People):
-    """Loaded as users load it: joints, labels, head sizes, and MATLAB's count from 1 undone."""
-    (predicted,) = read_hdf5(mpii / "newell_valid_predictions.h5", "preds")
-    assert val.head_sizes is not None
-    result = pck(predicted - 1, val.joints, val.labelled, val.head_sizes, 0.5)
-    assert (result.people, result.left_out) == (2958, 0)
-    assert columns(result) == pytest.approx(
-        {
-            "Head": 95.94, "Shoulder": 94.68, "Elbow": 88.53, "Wrist": 83.38,
-            "Hip": 87.48, "Knee": 83.09, "Ankle": 79.05,
-        },
-        abs=0.01,
-    )  # fmt: skip
-    mean = means(result)
-    assert (mean.p14, mean.w14, mean.a16) == pytest.approx((87.56, 88.04, 88.96), abs=0.01)
 
 
 def test_a_crops_pixels_come_back_to_where_newell_says(mpii: Path, val: People):
