@@ -115,7 +115,7 @@ def rtpose(
 ) -> Rtpose:
     """Run a command line in an empty folder."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "300")
 
     def run(*words: object) -> Done:
         monkeypatch.setattr(sys, "argv", ["rtpose", *map(str, words)])

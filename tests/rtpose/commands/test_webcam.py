@@ -17,7 +17,6 @@ from typing import Any
 import av
 import pytest
 
-from rtpose.cli import main
 from rtpose.errors import RtposeError
 from rtpose.media.sample import write_sample
 from rtpose.media.sources import VideoFile
@@ -25,28 +24,14 @@ from rtpose.media.view import Action, Hud
 from rtpose.pose import FrameResult
 from rtpose.skeleton import Skeleton
 
+from ..conftest import Rtpose
+
 pytestmark = pytest.mark.usefixtures("threads_gone")
 
-Rtpose = Callable[..., tuple[int, str]]
 
-
-@pytest.fixture
-def rtpose(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Rtpose:
-    """Run a command line in an empty folder; its exit code and what it said."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("COLUMNS", "300")
+@pytest.fixture(autouse=True)
+def no_display(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DISPLAY", raising=False)
-
-    def run(*words: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["rtpose", *map(str, words)])
-        capfd.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        return int(ended.value.code or 0), capfd.readouterr().err
-
-    return run
 
 
 @pytest.fixture(scope="module")
@@ -115,16 +100,16 @@ def test_without_a_display_the_browser_is_taken_and_its_address_said(
     tmp_path: Path,
     caplog: pytest.LogCaptureFixture,
 ):
-    code, said = rtpose(
+    done = rtpose(
         "webcam", "--camera", f"{people.url}?key=secret", "--port", 4711, "--size", "1280x720",
         "--record", "out.mp4", "--save", "poses.jsonl",
     )  # fmt: skip
-    assert code == 0, said
-    assert "320x240" in said and "1280x720 was asked for" in said
-    assert "no window: no display here" in said
-    assert "watch at http://127.0.0.1:4711/" in said
+    assert done.code == 0, done.errors
+    assert "320x240" in done.errors and "1280x720 was asked for" in done.errors
+    assert "no window: no display here" in done.errors
+    assert "watch at http://127.0.0.1:4711/" in done.errors
     assert "recorded out.mp4" in caplog.text
-    found = re.search(r"(\d+) frames shown, nano by openvino", said)
+    found = re.search(r"(\d+) frames shown, nano by openvino", done.errors)
     assert found is not None and int(found[1]) >= 1
     [view] = browser
     assert view.closed and any(result.poses for result in view.shown)
@@ -137,9 +122,9 @@ def test_without_a_display_the_browser_is_taken_and_its_address_said(
 
 
 def test_a_file_ends(clip: Path, rtpose: Rtpose):
-    code, said = rtpose("webcam", "--camera", clip, "--view", "none")
-    assert code == 0, said
-    assert "frames shown" in said
+    done = rtpose("webcam", "--camera", clip, "--view", "none")
+    assert done.code == 0, done.errors
+    assert "frames shown" in done.errors
 
 
 def test_a_stream_as_a_video(mjpeg: Callable[..., Any], clip: Path, rtpose: Rtpose, tmp_path: Path):
@@ -147,9 +132,9 @@ def test_a_stream_as_a_video(mjpeg: Callable[..., Any], clip: Path, rtpose: Rtpo
         pictures = [frame.image for frame in file]
     server = mjpeg()
     server.acts = [server.steady(count=20, picture=lambda i: pictures[i])]
-    code, said = rtpose("video", server.url)
-    assert code == 0, said
-    assert "live.pose.mp4: 20 frames" in said
+    done = rtpose("video", server.url)
+    assert done.code == 0, done.errors
+    assert "live.pose.mp4: 20 frames" in done.errors
     with av.open(str(tmp_path / "live.pose.mp4")) as file:
         assert len(list(file.decode(video=0))) == 20
 
@@ -174,9 +159,9 @@ def test_bad_input_is_one_line_and_exit_code_2(
     words: list[str], message: str, clip: Path, rtpose: Rtpose, tmp_path: Path
 ):
     (tmp_path / "taken.mp4").write_text("precious")
-    code, said = rtpose("webcam", *(word.format(clip=clip) for word in words))
-    errors = [line for line in said.splitlines() if not line.startswith(str(clip))]
-    assert code == 2
+    done = rtpose("webcam", *(word.format(clip=clip) for word in words))
+    errors = [line for line in done.errors.splitlines() if not line.startswith(str(clip))]
+    assert done.code == 2
     assert len(errors) == 1 and errors[0].startswith("error: ") and message in errors[0]
     assert [p.name for p in tmp_path.iterdir()] == ["taken.mp4"]
 
@@ -204,21 +189,24 @@ def test_a_lost_camera_that_does_not_return_ends_with_the_recording_kept(
         endless(send_for_a_while)
 
     people.acts = [some, None]
-    code, said = rtpose(
+    done = rtpose(
         "webcam", "--camera", people.url, "--view", "none", "--max-wait", "0.5",
         "--record", "out.mp4", "--save", "poses.jsonl",
     )  # fmt: skip
-    assert code == 2
+    assert done.code == 2
     assert "is lost: the stream broke off" in caplog.text
     assert "recorded out.mp4" in caplog.text
-    assert "not back within 0.5 s" in said.splitlines()[-1]
+    assert "not back within 0.5 s" in done.errors.splitlines()[-1]
     with av.open(str(tmp_path / "out.mp4")) as file:
         assert len(list(file.decode(video=0))) >= 1
 
 
 @pytest.mark.parametrize("signal_number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_and_a_service_manager_finish_the_recording(
-    people: Any, tmp_path: Path, signal_number: signal.Signals, interrupted: Rtpose
+    people: Any,
+    tmp_path: Path,
+    signal_number: signal.Signals,
+    interrupted: Callable[..., tuple[int, str]],
 ):
     words = [
         "webcam", "--camera", people.url, "--view", "none",
@@ -238,11 +226,11 @@ def test_a_port_in_use_is_said_before_networks_load(
 ):
     monkeypatch.setattr("rtpose.commands.setup.set_up", None)
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        code, said = rtpose(
+        done = rtpose(
             "webcam", "--camera", people.url, "--view", "browser",
             "--port", taken.getsockname()[1], "--save", "poses.jsonl",
         )  # fmt: skip
-    assert code == 2 and "is in use" in said.splitlines()[-1]
+    assert done.code == 2 and "is in use" in done.errors.splitlines()[-1]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -258,14 +246,14 @@ def test_a_port_is_free_again_where_networks_cannot_be_loaded(
         raise RtposeError("no networks")
 
     monkeypatch.setattr("rtpose.commands.setup.set_up", fail)
-    code, said = rtpose("webcam", "--camera", people.url, "--view", "browser", "--port", port)
-    assert code == 2 and "no networks" in said
+    done = rtpose("webcam", "--camera", people.url, "--view", "browser", "--port", port)
+    assert done.code == 2 and "no networks" in done.errors
     with socket.create_server(("127.0.0.1", port)):
         pass
 
 
 def test_who_quits_while_the_camera_hangs_gets_the_usual_exit_code(
-    people: Any, interrupted: Rtpose
+    people: Any, interrupted: Callable[..., tuple[int, str]]
 ):
     """Its thread is still inside the read when the process ends, which must not crash it."""
     (talk,) = people.acts
