@@ -135,6 +135,9 @@ class TrainConfig:
     absent_weight : float
         Weight of a joint that the random changes moved out of the crop: it teaches the network to
         answer "nowhere", a flat map, instead of a place at the edge.
+    batch_norm : {"batch", "fixed"}
+        Whose statistics batch norm goes by: each batch's while it learns, and those of all pictures
+        afterwards; or all the time those of the weights it starts from.
     """
 
     network: NetworkConfig
@@ -144,6 +147,7 @@ class TrainConfig:
     loss: Literal["cross_entropy", "mse"] = "cross_entropy"
     sigma: Annotated[float, Field(gt=0)] = 1 / 32
     absent_weight: Amount = 0.0
+    batch_norm: Literal["batch", "fixed"] = "batch"
     optimiser: OptimiserConfig = OptimiserConfig()
     augment: AugmentConfig = AugmentConfig()
     data: DataConfig = DataConfig()

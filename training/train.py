@@ -277,8 +277,14 @@ def train(
                 f"the config asks for {network.architecture}"
             )
         network.load_state_dict(start.network.state_dict())
+    elif config.batch_norm == "fixed" and not resume:
+        raise RtposeError("batch_norm: fixed is for weights to start from; give --start")
     network = network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     average = copy.deepcopy(network).eval()
+    if config.batch_norm == "fixed":
+        for module in network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.eval()
     optimisers = make_optimisers(network, config.optimiser)
     every_stack = processes.every_stack(network)
     crops_of = crops_reader(store, device)
@@ -305,6 +311,14 @@ def train(
             # at once: a run that is killed now must not forget how good these are
             saved = -math.inf
         return worth
+
+    def settled(size: int) -> DCHourglass:
+        """A copy of the averaged weights with the statistics to run with."""
+        if config.batch_norm == "fixed":
+            kept: DCHourglass = copy.deepcopy(average)
+            return kept
+        ahead = stream_batches(store, crops_of, skeleton, config, step, size)
+        return settle(average, (batch.pictures for batch in ahead))
 
     if start is not None and not resume and processes.first:
         score(start.network, start.input_size)
@@ -371,9 +385,7 @@ def train(
                 )
                 losses, reported = [], now
             if evaluated_at(step, starts[number], starts[number + 1]):
-                ahead = stream_batches(store, crops_of, skeleton, config, step, phase.size)
-                settled = settle(average, (batch.pictures for batch in ahead))
-                scores = score(settled, phase.size)
+                scores = score(settled(phase.size), phase.size)
                 reported = time.monotonic()
                 losses = []
             if now - saved >= pace.save_s or last or stop:

@@ -205,6 +205,35 @@ def test_training_may_start_from_trained_weights(store: Store, tmp_path: Path):
         train(config, store, RunFolder(tmp_path), evaluate, lambda *_: None, False, wider)
 
 
+def test_fixed_batch_norm_goes_by_the_statistics_of_the_weights_it_starts_from(
+    store: Store, tmp_path: Path
+):
+    config = parse(TINY | {"batch_norm": "fixed"}, "tiny")
+    network, skeleton = build_network(config)
+    for _ in range(3):
+        network(torch.rand(4, 3, 64, 64) * 255)
+    start = Checkpoint(network.eval(), skeleton, 64)
+    scored: list[DCHourglass] = []
+
+    def evaluate(network: DCHourglass, size: int) -> dict[str, float]:
+        scored.append(network)
+        return {"score": float(len(scored))}
+
+    train(config, store, RunFolder(tmp_path), evaluate, lambda *_: None, False, start)
+    assert len(scored) == 3
+    before = dict(network.named_buffers())
+    for name, tensor in scored[-1].named_buffers():
+        torch.testing.assert_close(tensor, before[name], msg=name)
+    learned = dict(scored[-1].named_parameters())
+    assert all(not torch.equal(p, learned[name]) for name, p in network.named_parameters())
+
+
+def test_fixed_batch_norm_wants_weights_to_start_from(store: Store, tmp_path: Path):
+    config = parse(TINY | {"batch_norm": "fixed"}, "tiny")
+    with pytest.raises(RtposeError, match="give --start"):
+        train(config, store, RunFolder(tmp_path), lambda *_: {}, lambda *_: None, False)
+
+
 def test_weights_to_start_from_are_the_best_until_others_are(store: Store, tmp_path: Path):
     start = Checkpoint(DCHourglass(Architecture(2, 8, 21, depth=2)), BODY21, 96)
     coming = iter([50.0, 49.0, 51.0])
