@@ -14,8 +14,8 @@ _FINE, _COARSE = 1.0, 8.0
 """Standard deviations, in cells, between which the structures of a sketch lie. Light that changes
 is coarser, and of the bars beside narrower pictures that leaves the edge."""
 
-_FAINT = 2.0
-"""Grey levels of a pattern in all sketches, by which blank pictures are like each other."""
+_PATTERN = np.random.default_rng(0).normal(0, 2.0, (_SIDE, _SIDE)).astype(np.float32)
+"""Faint, in grey levels, and in all sketches: by it blank pictures are like each other."""
 
 _SWAY = (round(0.1 * _SIDE), round(0.15 * _SIDE))
 """Cells up and down, left and right that a camera may turn from frame to frame."""
@@ -42,6 +42,3 @@ def is_cut(before: FloatArray, now: FloatArray) -> bool:
     up, left = _SWAY
     middle = before[up:-up, left:-left]
     return bool(cv2.matchTemplate(now, middle, cv2.TM_CCOEFF_NORMED).max() < _ALIKE)
-
-
-_PATTERN = np.random.default_rng(0).normal(0, _FAINT, (_SIDE, _SIDE)).astype(np.float32)
