@@ -23,7 +23,7 @@ _SWAY = (round(0.1 * _SIDE), round(0.15 * _SIDE))
 _ALIKE = 0.7
 """Least correlation of a scene with itself a tenth of a second later. Somebody who walks past close
 to the camera took it down to 0.82; of photographs from other places it was lower in all but one of
-a hundred, and in all but one of eight where somebody stands large in the middle of both."""
+a hundred, and in all but one of ten where somebody stands large in the middle of both."""
 
 
 def sketch(image: Image) -> FloatArray:
