@@ -38,14 +38,13 @@ def make(name: str, checkpoint: Checkpoint, flip_test: bool = False) -> Engine:
     return select_engine(name, checkpoint, DEVICES[name], flip_test).engine
 
 
+@pytest.mark.parametrize("flip_test", [False, True])
 @pytest.mark.parametrize("name", FAST)
-def test_answers_are_the_eager_networks(name: str, shipped: Checkpoint):
-    """With the flip test, in which the network without it is."""
-    engine = make(name, shipped, flip_test=True)
+def test_answers_are_the_eager_networks(name: str, flip_test: bool, shipped: Checkpoint):
+    engine = make(name, shipped, flip_test)
     assert (engine.name, engine.device) == (name, DEVICES[name])
     engine.warm_up()
-    reference = EagerEngine(shipped, flip_test=True)
-    found = parity.check(reference, engine, shipped.input_size)
+    found = parity.check(EagerEngine(shipped, flip_test=flip_test), engine, shipped.input_size)
     assert found.joints >= 100  # of 210
     assert found.holds, found
     assert found.farthest_px <= 8, found
